@@ -1,0 +1,24 @@
+/*
+ * mod.c -- the module's entry: starts each room in order, nothing else.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include "fmgr.h"
+
+#include "index/limit.h"
+#include "pg/options.h"
+#include "simd/simd.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	vk_init();
+	vecpg_options_init();
+	vi_limit_init();
+}

@@ -1,0 +1,123 @@
+/*
+ * compat.h -- differences between PostgreSQL 15, 16, 17 and 18, in one place.
+ *
+ * The only file that mentions PG_VERSION_NUM (make lint checks it). Include it
+ * right after postgres.h.
+ */
+#ifndef VECPG_COMPAT_H
+#define VECPG_COMPAT_H
+
+#include "access/amapi.h"
+#include "access/relscan.h"
+#include "catalog/index.h"
+#include "commands/vacuum.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/rel.h"
+
+#if PG_VERSION_NUM < 150000
+#error "vecpg needs PostgreSQL 15 or newer"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#include "storage/relfilelocator.h"
+#endif
+
+/* Identity of a relation's storage: changes with REINDEX and TRUNCATE. */
+#if PG_VERSION_NUM >= 160000
+typedef RelFileLocator VecRelFile;
+#define vecpg_relfile(rel) ((rel)->rd_locator)
+#define vecpg_relfile_equal(a, b) RelFileLocatorEquals(a, b)
+#define vecpg_relfile_number(f) ((f).relNumber)
+#else
+typedef RelFileNode VecRelFile;
+#define vecpg_relfile(rel) ((rel)->rd_node)
+#define vecpg_relfile_equal(a, b) RelFileNodeEquals(a, b)
+#define vecpg_relfile_number(f) ((f).relNode)
+#endif
+
+/* One new block at the end of the fork, exclusively locked. */
+static inline Buffer
+vecpg_extend_locked(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExtendBufferedRel(BMR_REL(rel), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
+#else
+	Buffer		buf;
+	bool		needlock = !RELATION_IS_LOCAL(rel);
+
+	if (needlock)
+		LockRelationForExtension(rel, ExclusiveLock);
+	buf = ReadBuffer(rel, P_NEW);
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	if (needlock)
+		UnlockRelationForExtension(rel, ExclusiveLock);
+	return buf;
+#endif
+}
+
+/* Whether the server brings its own bulk writer (storage/bulk_write.h). */
+#if PG_VERSION_NUM >= 170000
+#define VECPG_HAVE_BULK_WRITE 1
+#else
+#define VECPG_HAVE_BULK_WRITE 0
+#endif
+
+/* vacuum_delay_point took an argument in 18. */
+static inline void
+vecpg_vacuum_delay(void)
+{
+#if PG_VERSION_NUM >= 180000
+	vacuum_delay_point(false);
+#else
+	vacuum_delay_point();
+#endif
+}
+
+/* The heap of an index under VACUUM: known to the AM from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#define vecpg_vacuum_heap(info) ((info)->heaprel)
+#else
+#define vecpg_vacuum_heap(info) ((Relation) NULL)
+#endif
+
+/* 18 counts index searches for EXPLAIN ANALYZE. */
+static inline void
+vecpg_count_search(IndexScanDesc scan)
+{
+#if PG_VERSION_NUM >= 180000
+	if (scan->instrument)
+		scan->instrument->nsearches++;
+#endif
+}
+
+#if PG_VERSION_NUM >= 180000
+#include "executor/executor.h"
+#define VECPG_HAVE_DISABLED_NODES 1
+#else
+#define VECPG_HAVE_DISABLED_NODES 0
+#endif
+
+/* Fields of IndexAmRoutine that came after 15. */
+static inline void
+vecpg_am_extra(IndexAmRoutine *am)
+{
+#if PG_VERSION_NUM >= 160000
+	am->amsummarizing = false;
+#endif
+#if PG_VERSION_NUM >= 170000
+	am->amcanbuildparallel = false;
+	am->aminsertcleanup = NULL;
+#endif
+#if PG_VERSION_NUM >= 180000
+	am->amcanhash = false;
+	am->amconsistentequality = false;
+	am->amconsistentordering = false;
+	am->amgettreeheight = NULL;
+	am->amtranslatestrategy = NULL;
+	am->amtranslatecmptype = NULL;
+#endif
+}
+
+#endif							/* VECPG_COMPAT_H */

@@ -1,0 +1,135 @@
+/*
+ * reuse.c -- where new data finds room: freed pages and pages with gaps.
+ *
+ * What it is not: a decision when a page becomes free (vacuum, splits).
+ *
+ * The free space map is neither crash-safe nor an atomic claim, so it is only
+ * a hint: a page is taken only if its own (WAL-logged) kind says so under an
+ * exclusive lock. A free page carries the xid at which it was freed and is
+ * taken only when no snapshot can still hold a pointer to it.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include "access/transam.h"
+#include "storage/freespace.h"
+#include "storage/procarray.h"
+#include "utils/snapmgr.h"
+
+#include "store/vpage.h"
+
+/* Hints tried before the index is simply extended: bounds a burst of misses. */
+#define MAX_TRIES 8
+
+static bool
+page_reusable(Relation heap, Page page)
+{
+	VsFreeData *stamp;
+
+	if (PageIsNew(page))
+		return true;
+	if (vs_opaque(page)->kind != VS_FREE)
+		return false;
+	stamp = (VsFreeData *) PageGetContents(page);
+	return GlobalVisCheckRemovableFullXid(heap, stamp->xid);
+}
+
+Buffer
+vs_new_page(Relation rel, Relation heap)
+{
+	int			tries;
+
+	for (tries = 0; tries < MAX_TRIES; tries++)
+	{
+		BlockNumber blkno = GetPageWithFreeSpace(rel, BLCKSZ - 64);
+		Buffer		buf;
+
+		if (blkno == InvalidBlockNumber)
+			break;
+		if (blkno >= RelationGetNumberOfBlocks(rel))
+		{
+			RecordPageWithFreeSpace(rel, blkno, 0);
+			continue;
+		}
+		buf = ReadBuffer(rel, blkno);
+		if (ConditionalLockBuffer(buf))
+		{
+			int			kind = vs_kind(rel, buf);
+
+			if (kind == 0 || (kind == VS_FREE && page_reusable(heap, BufferGetPage(buf))))
+			{
+				RecordPageWithFreeSpace(rel, blkno, 0);
+				return buf;
+			}
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+			if (kind == VS_FREE)
+			{
+				/* Too young: leave the hint for a later insert. */
+				ReleaseBuffer(buf);
+				break;
+			}
+		}
+		RecordPageWithFreeSpace(rel, blkno, 0);
+		ReleaseBuffer(buf);
+	}
+	return vecpg_extend_locked(rel);
+}
+
+Buffer
+vs_find_space(Relation rel, VsKind kind, Size bytes)
+{
+	int			tries;
+
+	for (tries = 0; tries < MAX_TRIES; tries++)
+	{
+		BlockNumber blkno = GetPageWithFreeSpace(rel, bytes);
+		Buffer		buf;
+
+		if (blkno == InvalidBlockNumber || blkno >= RelationGetNumberOfBlocks(rel))
+			return InvalidBuffer;
+		buf = ReadBuffer(rel, blkno);
+		if (ConditionalLockBuffer(buf))
+		{
+			int			found = vs_kind(rel, buf);
+
+			if (found == kind)
+				return buf;
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+			if (found == VS_FREE || found == 0)
+			{
+				/* An entirely free page: vs_new_page() will find it. */
+				ReleaseBuffer(buf);
+				return InvalidBuffer;
+			}
+			RecordPageWithFreeSpace(rel, blkno, 0);
+		}
+		ReleaseBuffer(buf);
+	}
+	return InvalidBuffer;
+}
+
+void
+vs_record_space(Relation rel, BlockNumber blkno, Size bytes)
+{
+	RecordPageWithFreeSpace(rel, blkno, bytes);
+}
+
+void
+vs_page_free(Page page)
+{
+	VsFreeData *stamp;
+	BlockNumber next = vs_opaque(page)->next;
+
+	vs_page_init(page, VS_FREE, 0);
+	/* A reader that came here by an old link may go on along the chain. */
+	vs_opaque(page)->next = next;
+	stamp = (VsFreeData *) PageGetContents(page);
+	stamp->xid = ReadNextFullTransactionId();
+}
+
+void
+vs_record_free(Relation rel, BlockNumber blkno)
+{
+	RecordPageWithFreeSpace(rel, blkno, BLCKSZ - 1);
+}

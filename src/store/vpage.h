@@ -1,0 +1,135 @@
+/*
+ * vpage.h -- pages of every vector index: header, checks, changes under WAL.
+ *
+ * What it is not: the layout inside a page (each access method's xpage.h).
+ *
+ * Every page ends with VsOpaque: kind, format version, an owner and a chain
+ * link. A page is read through vs_read(), which checks all of it, and changed
+ * only between vs_change_begin() and vs_change_commit(): one generic WAL
+ * record of at most 4 pages, atomic for readers on a standby as well.
+ */
+#ifndef VECPG_VPAGE_H
+#define VECPG_VPAGE_H
+
+#include "access/generic_xlog.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+
+/* Kinds of pages, all access methods: number, format version, name. */
+typedef enum VsKind
+{
+#define VS_PAGE_KIND(id, num, version, name) id = num,
+#include "store/pagekinds.h"
+#undef VS_PAGE_KIND
+	VS_KIND_END
+} VsKind;
+
+/* Last two bytes of the page, so that other tools can tell whose page it is. */
+#define VS_PAGE_ID 0xFF9E
+
+typedef struct VsOpaqueData
+{
+	BlockNumber next;			/* chain link, or InvalidBlockNumber */
+	uint32		owner;			/* access method's: partition, list, ... */
+	uint8		kind;			/* VsKind */
+	uint8		version;		/* of the kind's layout */
+	uint16		flags;
+	uint16		unused;
+	uint16		page_id;
+} VsOpaqueData;
+typedef VsOpaqueData *VsOpaque;
+
+StaticAssertDecl(sizeof(VsOpaqueData) == 16, "VsOpaqueData is 16 bytes on disk");
+
+#define vs_opaque(page) ((VsOpaque) PageGetSpecialPointer(page))
+
+/* Room for an access method's data: everything between header and special. */
+#define VS_USABLE (BLCKSZ - MAXALIGN(SizeOfPageHeaderData) - MAXALIGN(sizeof(VsOpaqueData)))
+
+/* A page freed at `xid` may be reused when no snapshot can still point to it. */
+typedef struct VsFreeData
+{
+	FullTransactionId xid;
+} VsFreeData;
+
+/*
+ * Pins and locks a page and checks that it is of `kind`; a page of another
+ * kind or a damaged one is ERRCODE_INDEX_CORRUPTED. *buf is pinned and locked
+ * in `mode` on return.
+ */
+extern Page vs_read(Relation rel, BlockNumber blkno, VsKind kind, int mode, Buffer *buf);
+
+/*
+ * The same for pages that may have been freed meanwhile: returns NULL (buffer
+ * released) if the page is of another kind. strategy may be NULL.
+ */
+extern Page vs_read_if(Relation rel, BlockNumber blkno, VsKind kind, int mode,
+					   BufferAccessStrategy strategy, Buffer *buf);
+
+/* The kind of a page, or 0 for a new page; damaged pages raise an error. */
+extern int	vs_kind(Relation rel, Buffer buf);
+
+/* Whether the page's last bytes are ours (used by checks; raises nothing). */
+extern bool vs_page_ok(Page page, const char **problem);
+
+extern const char *vs_kind_name(int kind);
+
+/* Sets up an empty page in memory; all of it is logged (no hole). */
+extern void vs_page_init(Page page, VsKind kind, uint32 owner);
+
+/* ---- changes ---- */
+
+typedef struct VsChange
+{
+	Relation	rel;
+	GenericXLogState *xlog;
+} VsChange;
+
+extern void vs_change_begin(VsChange *change, Relation rel);
+
+/* A private copy to modify; buf is exclusively locked. init: starts zeroed. */
+extern Page vs_change_page(VsChange *change, Buffer buf, bool init);
+
+/* Applies and logs; buffers stay locked, the caller releases them. */
+extern void vs_change_commit(VsChange *change);
+
+/* ---- space ---- */
+
+/*
+ * An exclusively locked page to be initialised by the caller in its change:
+ * one freed behind the xid horizon if the free space map knows any, else a new
+ * one at the end. heap: NULL where unknown (then the oldest horizon holds).
+ */
+extern Buffer vs_new_page(Relation rel, Relation heap);
+
+/*
+ * A page with at least `bytes` free of kind `kind` that vs_record_space()
+ * reported, exclusively locked, or InvalidBuffer. The caller checks that there
+ * is room still (the map is a hint).
+ */
+extern Buffer vs_find_space(Relation rel, VsKind kind, Size bytes);
+extern void vs_record_space(Relation rel, BlockNumber blkno, Size bytes);
+
+/* Marks a page (of a change) free; record it with vs_record_free after commit. */
+extern void vs_page_free(Page page);
+extern void vs_record_free(Relation rel, BlockNumber blkno);
+
+/* ---- bulk writing of a new index (bulk.c) ---- */
+
+typedef struct VsBulk VsBulk;
+
+extern VsBulk *vs_bulk_begin(Relation rel, ForkNumber fork);
+
+/* Appends a copy of page and returns its block number. */
+extern BlockNumber vs_bulk_append(VsBulk *bulk, Page page);
+
+/* The number that the next vs_bulk_append will return. */
+extern BlockNumber vs_bulk_next(VsBulk *bulk);
+
+/* Overwrites an earlier block (the metapage, written as zeros first). */
+extern void vs_bulk_overwrite(VsBulk *bulk, BlockNumber blkno, Page page);
+
+/* Flushes, logs, makes durable. */
+extern void vs_bulk_end(VsBulk *bulk);
+
+#endif							/* VECPG_VPAGE_H */
