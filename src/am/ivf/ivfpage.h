@@ -1,0 +1,250 @@
+/*
+ * ivfpage.h -- everything that ivf has on disk. This header is the format.
+ *
+ * What it is not: structures in memory (ivf.h).
+ *
+ * Page map:  0 metapage | refine pages | list pages | directory | model | ...
+ * then, as the index grows, any kind anywhere. All pages carry store/vpage.h's
+ * opaque; pages are found by links, never by their place.
+ *
+ * Names: a *list* is the rows of one leaf centroid, a chain of *blocks*; a
+ * *block* is 32 slots of the scan plane; a *partition* is the leaves of one top
+ * centroid, a chain of directory pages; a *refine row* is a row's finer code.
+ */
+#ifndef VECPG_IVFPAGE_H
+#define VECPG_IVFPAGE_H
+
+#include "access/transam.h"
+#include "storage/block.h"
+#include "storage/itemptr.h"
+
+#include "quant/quant.h"
+#include "store/vpage.h"
+
+#define IVF_META_BLKNO 0
+#define IVF_MAGIC 0x49564650	/* "IVFP" */
+#define IVF_FORMAT 1
+
+/*
+ * Rows that have no code, in chains of tids: rows without a vector, rows whose
+ * every distance is NaN, rows whose distances may overflow (index/vindex.h).
+ * Several chains of each sort, so that inserting backends seldom meet.
+ */
+#define IVF_TIDS_NULL 0
+#define IVF_TIDS_NAN 1
+#define IVF_TIDS_WILD 2
+#define IVF_TIDS_SORTS 3
+#define IVF_TIDS_CHAINS 4
+
+/* ---- recall curve: effort against measured recall (ivfcalibrate.c) ---- */
+
+#define IVF_CURVE_POINTS 24
+#define IVF_CURVES 2			/* for k = 10 and k = 100 */
+
+typedef struct IvfCurvePoint
+{
+	uint32		probes;
+	float		recall;			/* mean over the held-out rows */
+	float		error;			/* standard error of that mean */
+} IvfCurvePoint;
+
+typedef struct IvfCurve
+{
+	uint32		k;
+	uint32		queries;		/* held-out rows; 0: not measured */
+	uint32		lists;			/* lists of the index when it was measured */
+	uint32		points;
+	IvfCurvePoint point[IVF_CURVE_POINTS];	/* ascending probes */
+} IvfCurve;
+
+/* ---- metapage ---- */
+
+typedef struct IvfMetaData
+{
+	uint32		magic;
+	uint32		format;
+	uint64		build_id;		/* random: tells cached models of one build */
+	uint64		seed;			/* of the rotation */
+	uint32		dims;			/* of the column; 0: no vector seen yet */
+	uint32		dim;			/* rotated, multiple of 16 */
+	uint32		sdim;			/* dimensions of the scan plane */
+	uint16		opclass;		/* VecOpclass.id */
+	uint16		codec;			/* VqCodec id of refine rows, VQ_NONE for bits = 1 */
+	uint16		dir_codec;		/* VqCodec id of leaf centroids */
+	uint16		unused;
+	float		params[2];		/* of the codec */
+	uint32		nparts;			/* partitions; fixed at build */
+	uint32		nlists;			/* leaf lists now */
+	uint32		next_list;		/* list numbers given so far + 1 */
+	uint32		split_epoch;	/* counts splits: scans compare it */
+	BlockNumber model_blkno;	/* first of model_pages consecutive pages */
+	uint32		model_pages;
+	double		rows_built;		/* rows with a code when built */
+	int64		build_time;		/* TimestampTz */
+	uint64		changed;		/* rows inserted + removed since the curve, at last vacuum */
+	BlockNumber tids_head[IVF_TIDS_SORTS][IVF_TIDS_CHAINS];
+	BlockNumber tids_tail[IVF_TIDS_SORTS][IVF_TIDS_CHAINS];
+	IvfCurve	curve[IVF_CURVES];
+} IvfMetaData;
+typedef IvfMetaData *IvfMeta;
+
+#define IvfPageMeta(page) ((IvfMeta) PageGetContents(page))
+
+StaticAssertDecl(sizeof(IvfMetaData) <= VS_USABLE, "the metapage holds IvfMetaData");
+
+/*
+ * ---- model pages: a tape of bytes over consecutive pages ----
+ *
+ *   float32 mean[dims]             shift before the rotation
+ *   uint32  part_head[nparts]      first directory page of each partition
+ *   float16 part[nparts * dim]     top centroids, rotated
+ */
+#define IVF_MODEL_PAGE_BYTES VS_USABLE
+
+/* ---- directory pages: owner = partition ---- */
+
+typedef struct IvfDirPageData
+{
+	uint32		count;			/* entries used */
+	uint32		unused;
+} IvfDirPageData;
+typedef IvfDirPageData *IvfDirPage;
+
+typedef struct IvfDirEntryData
+{
+	uint32		list;			/* list number, > 0 */
+	BlockNumber head_blkno;		/* first block, or InvalidBlockNumber */
+	uint16		head_idx;
+	uint16		unused;
+	uint32		rows;			/* at build, split or last vacuum */
+	float		err2;			/* squared length the centroid's code misses */
+	uint8		code[FLEXIBLE_ARRAY_MEMBER];	/* of dir_codec, about the top centroid */
+} IvfDirEntryData;
+typedef IvfDirEntryData *IvfDirEntry;
+
+StaticAssertDecl(offsetof(IvfDirEntryData, code) == 20, "IvfDirEntryData header");
+
+#define IvfPageDir(page) ((IvfDirPage) PageGetContents(page))
+#define IVF_DIR_ENTRY(page, size, i) \
+	((IvfDirEntry) (PageGetContents(page) + sizeof(IvfDirPageData) + (Size) (i) * (size)))
+
+/*
+ * ---- list pages: blocks of 32 slots, side by side ----
+ *
+ * A page holds as many blocks as fit; each belongs to one list, or to none. A
+ * slot is empty when its tid is invalid, and then its add is +infinity, so that
+ * the estimate kernel drops it without a test. A moved block (its rows were
+ * copied to other lists by a split at xid moved_at) stays readable for scans
+ * that hold the old directory, and is free behind the xid horizon.
+ */
+typedef struct IvfTid
+{
+	uint16		blk_hi;
+	uint16		blk_lo;
+	uint16		offset;			/* 0: empty */
+} IvfTid;
+
+#define IVF_BLOCK_MOVED 0x0001
+
+typedef struct IvfBlockData
+{
+	uint32		list;			/* 0: free */
+	BlockNumber next_blkno;		/* next block of the list */
+	uint16		next_idx;
+	uint16		used;			/* slots ever filled: the rest is empty */
+	uint16		flags;
+	uint16		unused;
+	FullTransactionId moved_at;
+	float		add[VQ_BLOCK];
+	uint16		scale[VQ_BLOCK];	/* float16 */
+	uint16		err[VQ_BLOCK];	/* float16, rounded up */
+	BlockNumber ref_blkno[VQ_BLOCK];	/* refine row */
+	uint16		ref_idx[VQ_BLOCK];
+	IvfTid		tid[VQ_BLOCK];
+	uint8		codes[FLEXIBLE_ARRAY_MEMBER];	/* vq_block_bytes(sdim) */
+} IvfBlockData;
+typedef IvfBlockData *IvfBlock;
+
+StaticAssertDecl(offsetof(IvfBlockData, codes) == 664,
+				 "IvfBlockData header");
+
+#define IVF_BLOCK_SIZE(sdim) (offsetof(IvfBlockData, codes) + vq_block_bytes(sdim))
+#define IVF_BLOCKS_PER_PAGE(sdim) ((int) (VS_USABLE / IVF_BLOCK_SIZE(sdim)))
+#define IVF_BLOCK(page, sdim, i) \
+	((IvfBlock) (PageGetContents(page) + (Size) (i) * IVF_BLOCK_SIZE(sdim)))
+
+/* Two blocks a page, or one for indexes without refine rows. */
+#define IVF_SDIM_TWO 848
+#define IVF_SDIM_ONE 1872
+
+StaticAssertDecl(2 * (offsetof(IvfBlockData, codes) + IVF_SDIM_TWO * VQ_BLOCK / 8) <= VS_USABLE,
+				 "two blocks of IVF_SDIM_TWO fit a page");
+StaticAssertDecl(offsetof(IvfBlockData, codes) + IVF_SDIM_ONE * VQ_BLOCK / 8 <= VS_USABLE,
+				 "a block of IVF_SDIM_ONE fits a page");
+
+/*
+ * ---- refine pages: fixed slots of one row each ----
+ *
+ * A row larger than a page starts on a page of its own and goes on along the
+ * opaque's chain. tid tells whose code this is: a scan that comes by an old
+ * pointer and finds another tid skips the row (it is dead to that scan).
+ */
+typedef struct IvfRefineData
+{
+	IvfTid		tid;
+	uint16		part;			/* partition whose centroid the code is about */
+	uint8		code[FLEXIBLE_ARRAY_MEMBER];
+} IvfRefineData;
+typedef IvfRefineData *IvfRefine;
+
+StaticAssertDecl(offsetof(IvfRefineData, code) == 8, "IvfRefineData header");
+
+#define IVF_REFINE_SIZE(codebytes) (offsetof(IvfRefineData, code) + (codebytes))
+#define IVF_REFINE_PER_PAGE(rowsize) \
+	((int) ((rowsize) <= VS_USABLE ? VS_USABLE / (rowsize) : 1))
+#define IVF_REFINE(page, rowsize, i) ((IvfRefine) (PageGetContents(page) + (Size) (i) * (rowsize)))
+
+/* ---- pages of tids without codes: owner = sort ---- */
+
+typedef struct IvfTidsPageData
+{
+	uint32		count;
+	uint32		unused;
+	IvfTid		tid[FLEXIBLE_ARRAY_MEMBER];
+} IvfTidsPageData;
+typedef IvfTidsPageData *IvfTidsPage;
+
+#define IvfPageTids(page) ((IvfTidsPage) PageGetContents(page))
+#define IVF_TIDS_PER_PAGE \
+	((uint32) ((VS_USABLE - offsetof(IvfTidsPageData, tid)) / sizeof(IvfTid)))
+
+static inline void
+ivf_tid_set(IvfTid *to, ItemPointer tid)
+{
+	BlockNumber blkno = ItemPointerGetBlockNumber(tid);
+
+	to->blk_hi = (uint16) (blkno >> 16);
+	to->blk_lo = (uint16) blkno;
+	to->offset = ItemPointerGetOffsetNumber(tid);
+}
+
+static inline bool
+ivf_tid_empty(const IvfTid *tid)
+{
+	return tid->offset == 0;
+}
+
+static inline bool
+ivf_tid_equal(const IvfTid *a, const IvfTid *b)
+{
+	return a->offset == b->offset && a->blk_lo == b->blk_lo && a->blk_hi == b->blk_hi;
+}
+
+/* IvfTid has ItemPointerData's layout on purpose: the arrays are copied whole. */
+static inline void
+ivf_tid_get(const IvfTid *from, ItemPointer tid)
+{
+	ItemPointerSet(tid, ((BlockNumber) from->blk_hi << 16) | from->blk_lo, from->offset);
+}
+
+#endif							/* VECPG_IVFPAGE_H */
