@@ -39,6 +39,12 @@ StaticAssertDecl(offsetof(Vector, x) == 8, "heap format of vector");
  */
 extern Vector *vt_datum_get_vector(Datum datum);
 
+/*
+ * The dim of a stored vector of `size` bytes, or an error if the two do not
+ * agree. Of head only the header needs to be in memory.
+ */
+extern int	vt_stored_dim(const Vector *head, Size size);
+
 #define DatumGetVector(d) vt_datum_get_vector(d)
 #define PG_GETARG_VECTOR_P(n) DatumGetVector(PG_GETARG_DATUM(n))
 #define PG_RETURN_VECTOR_P(v) PG_RETURN_POINTER(v)
