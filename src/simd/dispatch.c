@@ -105,6 +105,7 @@ enabled_state(uint32_t leaf1_ecx)
 static void
 probe_levels(void)
 {
+	static VkTable avx512;
 	uint32_t	eax;
 	uint32_t	ebx = 0;
 	uint32_t	ecx = 0;
@@ -129,6 +130,16 @@ probe_levels(void)
 	bw = avx2 && zmm && (ebx & bit_AVX512F) && (ebx & bit_AVX512BW) &&
 		(ebx & bit_AVX512DQ) && (ebx & bit_AVX512VL);
 	vnni = bw && (ecx & bit_AVX512VNNI);
+
+	if (avx2)
+		cpu.tables[VK_AVX2] = &vk_level_avx2;
+	if (bw)
+	{
+		avx512 = vk_level_avx512;
+		if (vnni)
+			vk_avx512_use_vnni(&avx512);
+		cpu.tables[VK_AVX512] = &avx512;
+	}
 
 	feature(ymm && (ebx & bit_AVX2), "avx2");
 	feature(ymm && (ecx1 & bit_FMA), "fma");
