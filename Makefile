@@ -25,9 +25,12 @@ EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql $(SRCS:.c=.d)
 # The server's JIT has nothing to inline here, and bitcode would make clang a build dependency.
 override with_llvm := no
 
-PG_CONFIG  ?= pg_config
-PGXS       := $(shell $(PG_CONFIG) --pgxs)
+# Without a server's build files the targets that install them still work (test/targets.mk).
+PG_CONFIG  := $(shell PG_CONFIG='$(PG_CONFIG)' test/harness/pgconfig.sh)
+PGXS       := $(if $(PG_CONFIG),$(shell $(PG_CONFIG) --pgxs))
+ifneq ($(PGXS),)
 include $(PGXS)
+endif
 -include $(SRCS:.c=.d)
 
 include src/simd/flags.mk

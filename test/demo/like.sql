@@ -1,0 +1,15 @@
+-- The nearest packages to :'name', and the time the query takes once the index is in memory.
+
+\pset footer off
+PREPARE nearest(text) AS
+	SELECT name, section, round((embedding <=> (SELECT embedding FROM packages WHERE name = $1))::numeric, 3) AS distance,
+		   left(description, 66) AS description
+	FROM packages
+	ORDER BY embedding <=> (SELECT embedding FROM packages WHERE name = $1)
+	LIMIT 6;
+
+\o /dev/null
+EXECUTE nearest(:'name');
+\o
+\timing on
+EXECUTE nearest(:'name');

@@ -1,0 +1,11 @@
+-- The demo's table: one row per Debian package (test/data/README.md).
+
+CREATE EXTENSION IF NOT EXISTS vecpg;
+
+CREATE TABLE packages (
+	id integer PRIMARY KEY,
+	name text NOT NULL UNIQUE,
+	section text NOT NULL,
+	description text NOT NULL,
+	embedding vector(384) NOT NULL
+);
