@@ -387,6 +387,7 @@ k_fastscan_32(const uint8_t *block, const uint8_t *lut, size_t groups, uint32_t 
 		/* 256 steps, and one for an odd last group: 257 * 255 = 65,535 */
 		size_t		stop = VP_MIN(groups, g + 512);
 
+#pragma GCC unroll 4
 		for (; g + 2 <= stop; g += 2)
 			scan_step(&low, &high, _mm256_loadu_si256((const __m256i *) (block + 16 * g)),
 					  _mm256_loadu_si256((const __m256i *) (lut + 16 * g)));

@@ -150,20 +150,21 @@ v_signs(unsigned bits)
 	return _mm512_maskz_mov_ps((__mmask16) bits, v_set1(-0.0f));
 }
 
+/* -0.0 in the lanes of the mask, which hold the second of a butterfly. */
+VP_INLINE VF
+minus(__mmask16 second)
+{
+	return _mm512_maskz_mov_ps(second, v_set1(-0.0f));
+}
+
 VP_INLINE VF
 v_hadamard(VF x)
 {
-	VF			y;
-
-	/* where the mask is set, the lane holds the second of a butterfly */
-	y = _mm512_permute_ps(x, 0xb1);
-	x = _mm512_mask_sub_ps(v_add(x, y), 0xaaaa, y, x);
-	y = _mm512_permute_ps(x, 0x4e);
-	x = _mm512_mask_sub_ps(v_add(x, y), 0xcccc, y, x);
-	y = _mm512_shuffle_f32x4(x, x, 0xb1);
-	x = _mm512_mask_sub_ps(v_add(x, y), 0xf0f0, y, x);
-	y = _mm512_shuffle_f32x4(x, x, 0x4e);
-	return _mm512_mask_sub_ps(v_add(x, y), 0xff00, y, x);
+	/* partner + (first ? x : -x): one addition a stage, the flip is cheaper */
+	x = v_add(_mm512_permute_ps(x, 0xb1), v_xor(x, minus(0xaaaa)));
+	x = v_add(_mm512_permute_ps(x, 0x4e), v_xor(x, minus(0xcccc)));
+	x = v_add(_mm512_shuffle_f32x4(x, x, 0xb1), v_xor(x, minus(0xf0f0)));
+	return v_add(_mm512_shuffle_f32x4(x, x, 0x4e), v_xor(x, minus(0xff00)));
 }
 
 VP_INLINE void
@@ -344,6 +345,7 @@ k_fastscan_32(const uint8_t *block, const uint8_t *lut, size_t groups, uint32_t 
 		/* 256 steps, and one for the last 1-3 groups: 257 * 255 = 65,535 */
 		size_t		stop = VP_MIN(groups, g + 1024);
 
+#pragma GCC unroll 4
 		for (; g + 4 <= stop; g += 4)
 			scan_step(&low, &high, _mm512_loadu_si512(block + 16 * g),
 					  _mm512_loadu_si512(lut + 16 * g));

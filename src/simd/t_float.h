@@ -330,58 +330,78 @@ k_bit_estimate_32(const uint32_t *sum, float base, float delta, const float *add
 	}
 }
 
-/* One butterfly of two vectors `half` floats apart. */
+/*
+ * `stages` (1, 2 or 3) stages in one pass over memory: half, 2 * half, ... with
+ * 2^stages vectors in registers. The pass that comes first also does the
+ * stages inside each vector. The sums are those of one stage after the other.
+ */
 VP_INLINE void
-butterfly(float *x, size_t half)
+butterflies(float *x, size_t half, const int stages, bool first)
 {
-	VF			p = v_load(x);
-	VF			q = v_load(x + half);
+	VF			v[8];
+	int			count = 1 << stages;
+	int			i;
+	int			s;
 
-	v_store(x, v_add(p, q));
-	v_store(x + half, v_sub(p, q));
+#pragma GCC unroll 8
+	for (i = 0; i < count; i++)
+	{
+		v[i] = v_load(x + i * half);
+		if (first)
+			v[i] = v_hadamard(v[i]);
+	}
+#pragma GCC unroll 3
+	for (s = 1; s < count; s *= 2)
+	{
+#pragma GCC unroll 8
+		for (i = 0; i < count; i++)
+		{
+			VF			p = v[i];
+
+			if (i & s)
+				continue;
+			v[i] = v_add(p, v[i + s]);
+			v[i + s] = v_sub(p, v[i + s]);
+		}
+	}
+#pragma GCC unroll 8
+	for (i = 0; i < count; i++)
+		v_store(x + i * half, v[i]);
 }
 
-/* Two stages, `half` and 2 * half, in one pass over memory. */
+/* One pass: `stages` stages over all of x. */
 VP_INLINE void
-butterfly4(float *x, size_t half)
+hadamard_pass(float *x, size_t n, size_t half, const int stages, bool first)
 {
-	VF			a = v_load(x);
-	VF			b = v_load(x + half);
-	VF			c = v_load(x + 2 * half);
-	VF			d = v_load(x + 3 * half);
-	VF			ab = v_add(a, b);
-	VF			ab2 = v_sub(a, b);
-	VF			cd = v_add(c, d);
-	VF			cd2 = v_sub(c, d);
-
-	v_store(x, v_add(ab, cd));
-	v_store(x + half, v_add(ab2, cd2));
-	v_store(x + 2 * half, v_sub(ab, cd));
-	v_store(x + 3 * half, v_sub(ab2, cd2));
-}
-
-static void
-k_hadamard_f32(float *x, size_t n)
-{
-	size_t		half;
 	size_t		i;
 	size_t		j;
 
-	for (i = 0; i < n; i += VF_WIDTH)
-		v_store(x + i, v_hadamard(v_load(x + i)));
-	for (half = VF_WIDTH; 4 * half <= n; half *= 4)
+	for (i = 0; i < n; i += half << stages)
 	{
-		for (i = 0; i < n; i += 4 * half)
-		{
-			for (j = i; j < i + half; j += VF_WIDTH)
-				butterfly4(x + j, half);
-		}
+		for (j = i; j < i + half; j += VF_WIDTH)
+			butterflies(x + j, half, stages, first);
 	}
-	if (2 * half <= n)
+}
+
+/* Three stages a pass, so that 512 points are read and written only twice. */
+static void
+k_hadamard_f32(float *x, size_t n)
+{
+	size_t		half = VF_WIDTH;
+
+	if (n >= 8 * VF_WIDTH)
 	{
-		for (j = 0; j < half; j += VF_WIDTH)
-			butterfly(x + j, half);
+		hadamard_pass(x, n, half, 3, true);
+		half *= 8;
 	}
+	else
+		hadamard_pass(x, n, half, 0, true);
+	for (; 8 * half <= n; half *= 8)
+		hadamard_pass(x, n, half, 3, false);
+	if (4 * half <= n)
+		hadamard_pass(x, n, half, 2, false);
+	else if (2 * half <= n)
+		hadamard_pass(x, n, half, 1, false);
 }
 
 /* VF_WIDTH sign bits from element i on; never reads a byte without a sign. */
