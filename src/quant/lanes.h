@@ -56,13 +56,17 @@ v4_abs(V4 v)
 VP_INLINE V4
 v4_min(V4 a, V4 b)
 {
-	return v4_select(a < b, a, b);
+	for (int j = 0; j < 4; j++)
+		a[j] = a[j] < b[j] ? a[j] : b[j];
+	return a;
 }
 
 VP_INLINE V4
 v4_max(V4 a, V4 b)
 {
-	return v4_select(a > b, a, b);
+	for (int j = 0; j < 4; j++)
+		a[j] = a[j] > b[j] ? a[j] : b[j];
+	return a;
 }
 
 /* Truncates: numbers outside int32 are undefined. */
