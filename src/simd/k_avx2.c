@@ -422,6 +422,7 @@ k_fastscan_32(const uint8_t *block, const uint8_t *lut, size_t groups, uint32_t 
 #define TILE_NV 2
 #define TILE_KC 256
 #define TILE_V __m256
+#define TILE_X __m256
 #define TILE_VW 8
 #define TILE_ZERO() _mm256_setzero_ps()
 #define TILE_LOAD(p) _mm256_load_ps((const float *) (p))
@@ -466,6 +467,7 @@ widen_u8(const uint8_t *from, size_t n, uint32_t *to)
 #define TILE_NV 2
 #define TILE_KC 256
 #define TILE_V __m256i
+#define TILE_X __m256i
 #define TILE_VW 8
 #define TILE_ZERO() _mm256_setzero_si256()
 #define TILE_LOAD(p) _mm256_load_si256((const __m256i *) (p))

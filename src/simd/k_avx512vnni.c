@@ -118,6 +118,7 @@ copy_u8(const uint8_t *from, size_t n, uint32_t *to)
 #define TILE_NV 2
 #define TILE_KC 128
 #define TILE_V __m512i
+#define TILE_X __m512i
 #define TILE_VW 16
 #define TILE_ZERO() _mm512_setzero_si512()
 #define TILE_LOAD(p) _mm512_load_si512(p)

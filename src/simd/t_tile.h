@@ -10,7 +10,7 @@
  *	TILE_KW			elements of k in one 32-bit word (1 float, 2 int16, 4 bytes)
  *	TILE_MR, TILE_NV	rows and vectors of a register block
  *	TILE_KC			words of k per block, a multiple of TP_WIDTH
- *	TILE_V, TILE_VW	accumulator vector, its 32-bit lanes
+ *	TILE_V, TILE_VW	accumulator, its 32-bit results; TILE_X a vector of words
  *	TILE_ZERO() TILE_LOAD(p) TILE_BCAST(p) TILE_FMA(x, b, acc)
  *	TILE_STORE(c, v), TILE_SUM(c, v) = v + the vector at c
  *	TILE_WIDENS		1 if rows of A must be copied to become words, else 0
@@ -86,7 +86,7 @@ TILE_MICRO(const int mr, const char *a, size_t astride, const uint32_t *panel, s
 	}
 	for (w = 0; w < words; w++)
 	{
-		TILE_V		bw[TILE_NV];
+		TILE_X		bw[TILE_NV];
 
 #pragma GCC unroll 4
 		for (v = 0; v < TILE_NV; v++)
@@ -94,7 +94,7 @@ TILE_MICRO(const int mr, const char *a, size_t astride, const uint32_t *panel, s
 #pragma GCC unroll 16
 		for (r = 0; r < mr; r++)
 		{
-			TILE_V		x = TILE_BCAST(a + r * astride + 4 * w);
+			TILE_X		x = TILE_BCAST(a + r * astride + 4 * w);
 
 #pragma GCC unroll 4
 			for (v = 0; v < TILE_NV; v++)
@@ -211,6 +211,7 @@ TILE_FN(const TILE_A *a, size_t lda, size_t m, const TILE_B *b, size_t ldb, size
 #undef TILE_NR
 #undef TILE_KC
 #undef TILE_V
+#undef TILE_X
 #undef TILE_VW
 #undef TILE_ZERO
 #undef TILE_LOAD
