@@ -63,13 +63,8 @@ vs_new_page(Relation rel, Relation heap)
 				return buf;
 			}
 			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-			if (kind == VS_FREE)
-			{
-				/* Too young: leave the hint for a later insert. */
-				ReleaseBuffer(buf);
-				break;
-			}
 		}
+		/* Not free, or freed too lately: the next VACUUM records it again. */
 		RecordPageWithFreeSpace(rel, blkno, 0);
 		ReleaseBuffer(buf);
 	}
@@ -93,7 +88,7 @@ vs_find_space(Relation rel, VsKind kind, Size bytes)
 		{
 			int			found = vs_kind(rel, buf);
 
-			if (found == kind)
+			if (found == (int) kind)
 				return buf;
 			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 			if (found == VS_FREE || found == 0)

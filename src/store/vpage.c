@@ -98,7 +98,7 @@ vs_read_if(Relation rel, BlockNumber blkno, VsKind kind, int mode,
 {
 	*buf = ReadBufferExtended(rel, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
 	LockBuffer(*buf, mode);
-	if (vs_kind(rel, *buf) != kind)
+	if (vs_kind(rel, *buf) != (int) kind)
 	{
 		UnlockReleaseBuffer(*buf);
 		*buf = InvalidBuffer;

@@ -110,6 +110,51 @@ extern int	ivf_build_threads(void);
 /* Environment of the math room: memory from cxt, polls for interrupts. */
 extern void ivf_env(VmEnv *env, MemoryContext cxt, uint64 seed);
 
+/* ---- routing (ivfroute.c) ---- */
+
+/* Partitions whose lists a new row is compared with. */
+#define IVF_ROUTE_OPEN 4
+
+/* A list and where its directory entry was when it was read. */
+typedef struct IvfRoute
+{
+	int			part;
+	uint32		list;
+	BlockNumber dir_blkno;
+	int			dir_idx;
+	BlockNumber head_blkno;
+	uint16		head_idx;
+	float	   *c;				/* [dim] its centroid, caller's */
+} IvfRoute;
+
+/* The nearest list to rotated x; route->c is filled. */
+extern void ivf_route(Relation index, const IvfModel *m, const float *x, IvfRoute *route);
+
+/* Finds a list's entry again in its partition; false if it is gone (split). */
+extern bool ivf_route_find(Relation index, const IvfModel *m, IvfRoute *route);
+
+/*
+ * A block that belongs to nobody and may be used now (free, or moved behind
+ * the horizon) on a locked list page; -1 if there is none.
+ */
+extern int	ivf_free_block(const IvfModel *m, Relation heap, Page page);
+
+/*
+ * A list page with a free block, exclusively locked: the page of the list's
+ * head if it has one, which keeps a list together, else a page of its own
+ * (*fresh: to be initialised).
+ */
+extern Buffer ivf_block_page(Relation index, Relation heap, const IvfModel *m, BlockNumber head,
+							 int *idx, bool *fresh);
+
+/* ---- splits (ivfsplit.c) ---- */
+
+/* Rows a list may hold before an insert splits it. */
+extern int64 ivf_split_limit(const IvfMetaData *meta);
+
+/* Splits a list in two if nothing else reorganises the index just now. */
+extern void ivf_split(Relation index, Relation heap, IvfModel *m, IvfRoute *route, IndexInfo *info);
+
 /* ---- effort (ivfeffort.c) ---- */
 
 /* Leaves whose centroids are looked at per list probed. */
@@ -119,10 +164,13 @@ extern void ivf_env(VmEnv *env, MemoryContext cxt, uint64 seed);
 #define IVF_OPEN_MIN 4
 
 /* Lists to read so that `rows` rows come with the wanted recall. */
-extern int	ivf_probes(const IvfMetaData *meta, double target, int64 rows);
+extern int	ivf_effort(const IvfMetaData *meta, double target, int64 rows);
 
 /* Probes at which curves are measured, ascending, at most IVF_CURVE_POINTS. */
 extern int	ivf_probe_grid(int lists, uint32 *grid);
+
+/* Rows expected when no LIMIT is known. */
+#define IVF_DEFAULT_LIMIT 40
 
 /* Target recall in force for an index: the setting, else its option. */
 extern double ivf_target_recall(Relation index);

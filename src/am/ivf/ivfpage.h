@@ -83,7 +83,6 @@ typedef struct IvfMetaData
 	int64		build_time;		/* TimestampTz */
 	uint64		changed;		/* rows inserted + removed since the curve, at last vacuum */
 	BlockNumber tids_head[IVF_TIDS_SORTS][IVF_TIDS_CHAINS];
-	BlockNumber tids_tail[IVF_TIDS_SORTS][IVF_TIDS_CHAINS];
 	IvfCurve	curve[IVF_CURVES];
 } IvfMetaData;
 typedef IvfMetaData *IvfMeta;
@@ -199,12 +198,20 @@ typedef IvfRefineData *IvfRefine;
 
 StaticAssertDecl(offsetof(IvfRefineData, code) == 8, "IvfRefineData header");
 
+/* Flag of the opaque: the page goes on with a row that began on another. */
+#define IVF_REFINE_REST 0x0001
+
 #define IVF_REFINE_SIZE(codebytes) (offsetof(IvfRefineData, code) + (codebytes))
 #define IVF_REFINE_PER_PAGE(rowsize) \
 	((int) ((rowsize) <= VS_USABLE ? VS_USABLE / (rowsize) : 1))
 #define IVF_REFINE(page, rowsize, i) ((IvfRefine) (PageGetContents(page) + (Size) (i) * (rowsize)))
 
-/* ---- pages of tids without codes: owner = sort ---- */
+/*
+ * ---- pages of tids without codes: owner = sort ----
+ *
+ * Chains grow at the head: the head page takes new tids, a full one gets a new
+ * head before it.
+ */
 
 typedef struct IvfTidsPageData
 {

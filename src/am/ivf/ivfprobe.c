@@ -1,0 +1,378 @@
+/*
+ * ivfprobe.c -- from the query to candidates: partitions, lists, blocks.
+ *
+ * What it is not: the decision how many lists (ivfscan.c) or the ranking of
+ * candidates (ivfrefine.c).
+ *
+ * Partition centroids are in the backend's model; directory pages of the
+ * nearest partitions give the leaf centroids; list pages give 32 estimates at
+ * a time. Of a block everything a candidate needs later is copied out while
+ * its page is locked, so nothing is ever read twice and no pin is kept.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include <math.h>
+
+#include "access/xlog.h"
+#include "executor/instrument.h"
+#include "miscadmin.h"
+
+#include "am/ivf/ivfscan.h"
+#include "pg/options.h"
+#include "simd/simd.h"
+
+/* List pages asked for ahead when they do not come from cache. */
+#define PREFETCH_PAGES 32
+
+static void open_partition(IvfScan s, int part);
+static void read_list(IvfScan s, const IvfListRef *ref);
+static void take_block(IvfScan s, const IvfListRef *ref, IvfBlock block);
+static void stale_list(IvfScan s, const IvfListRef *ref, BlockNumber blkno);
+static void drop_seen_twice(IvfScan s);
+
+void *
+ivf_scan_grow(IvfScan s, void *array, size_t *cap, size_t need, Size size)
+{
+	if (need <= *cap)
+		return array;
+	*cap = Max(need, Max(*cap * 2, 64));
+	if (array == NULL)
+		return MemoryContextAllocHuge(s->cxt, *cap * size);
+	return repalloc_huge(array, *cap * size);
+}
+
+void
+ivf_probe_begin(IvfScan s)
+{
+	IvfModel   *m = s->m;
+	int			i;
+
+	s->parts = MemoryContextAlloc(s->cxt, sizeof(VpHeapItem) * m->nparts);
+	s->part_dist2 = MemoryContextAlloc(s->cxt, sizeof(float) * m->nparts);
+	s->part_dot = MemoryContextAlloc(s->cxt, sizeof(float) * m->nparts);
+	s->nparts = m->nparts;
+	if (s->y == NULL)
+	{
+		for (i = 0; i < m->nparts; i++)
+		{
+			s->parts[i].key = 0;
+			s->parts[i].item = i;
+		}
+		return;
+	}
+	vk->l2sq_f32_many(s->y, m->part, sizeof(float) * m->dim, m->dim, m->nparts, s->part_dist2);
+	if (m->oc->metric == VQ_IP)
+		vk->dot_f32_many(s->y, m->part, sizeof(float) * m->dim, m->dim, m->nparts, s->part_dot);
+	for (i = 0; i < m->nparts; i++)
+	{
+		if (m->oc->metric != VQ_IP)
+			s->part_dot[i] = 0;
+		s->parts[i].key = m->oc->metric == VQ_IP ? -s->part_dot[i] : s->part_dist2[i];
+		s->parts[i].item = i;
+	}
+	vp_heap_build(s->parts, s->nparts);
+}
+
+/* Reads lists, nearest first, until `lists` have been read or none is left. */
+void
+ivf_probe_until(IvfScan s, int64 lists)
+{
+	int64		want = lists * IVF_OPEN_FACTOR;
+	instr_time	t;
+	size_t		ahead;
+
+	IVF_TRACE_BEGIN(t);
+	while (s->nparts > 0 && (s->opened < IVF_OPEN_MIN || (int64) s->nlists < want))
+	{
+		VpHeapItem	part = vp_heap_pop(s->parts, &s->nparts);
+
+		open_partition(s, part.item);
+		s->opened++;
+	}
+	vp_heap_build(s->queue, s->nqueue);
+	IVF_TRACE_END(t, s->count.centroids_us);
+
+	IVF_TRACE_BEGIN(t);
+	if (s->cold)
+	{
+		/* A heap's array begins with its smallest items, roughly in order. */
+		for (ahead = 0; ahead < Min(s->nqueue, (size_t) Min(lists - s->read, PREFETCH_PAGES)); ahead++)
+		{
+			BlockNumber blkno = s->lists[s->queue[ahead].item].head_blkno;
+
+			if (blkno != InvalidBlockNumber)
+				PrefetchBuffer(s->scan->indexRelation, MAIN_FORKNUM, blkno);
+		}
+	}
+	while (s->nqueue > 0 && s->read < lists)
+	{
+		VpHeapItem	next = vp_heap_pop(s->queue, &s->nqueue);
+
+		CHECK_FOR_INTERRUPTS();
+		read_list(s, &s->lists[next.item]);
+		s->read++;
+		s->count.lists++;
+	}
+	drop_seen_twice(s);
+	IVF_TRACE_END(t, s->count.lists_us);
+}
+
+bool
+ivf_probe_done(IvfScan s)
+{
+	return s->nparts == 0 && s->nqueue == 0;
+}
+
+/* ---- directory ---- */
+
+/* Appends the lists of a partition to lists and queue (not yet a heap). */
+static void
+open_partition(IvfScan s, int part)
+{
+	IvfModel   *m = s->m;
+	Relation	index = s->scan->indexRelation;
+	BlockNumber blkno = m->part_head[part];
+	VqPoint		p;
+
+	p.y = s->y;
+	p.ysum = s->ysum;
+	p.ynorm2 = s->ynorm2;
+	p.dist2 = s->part_dist2[part];
+	p.dot = s->part_dot[part];
+	while (blkno != InvalidBlockNumber)
+	{
+		Buffer		buf;
+		Page		page = vs_read(index, blkno, VS_IVF_DIR, BUFFER_LOCK_SHARE, &buf);
+		uint32		n = Min(IvfPageDir(page)->count, (uint32) m->entries_per_page);
+		size_t		cap = s->lists_cap;
+		uint32		i;
+
+		s->count.pages++;
+		s->lists = ivf_scan_grow(s, s->lists, &cap, s->nlists + n, sizeof(IvfListRef));
+		s->queue = ivf_scan_grow(s, s->queue, &s->lists_cap, s->nlists + n, sizeof(VpHeapItem));
+		for (i = 0; i < n; i++)
+		{
+			IvfDirEntry e = IVF_DIR_ENTRY(page, m->entry_size, i);
+			IvfListRef *ref = &s->lists[s->nlists];
+			VqBound		bound = {0};
+
+			if (s->y != NULL)
+			{
+				m->dir_codec->bound(&p, e->code, m->dim, NULL, m->oc->metric, &bound);
+				if (m->oc->metric == VQ_L2)
+					bound.est = Max(bound.est - e->err2, 0);
+			}
+			ref->list = e->list;
+			ref->head_blkno = e->head_blkno;
+			ref->head_idx = e->head_idx;
+			ref->dist2 = bound.est;
+			s->queue[s->nqueue].key = bound.est;
+			s->queue[s->nqueue++].item = s->nlists++;
+		}
+		blkno = vs_opaque(page)->next;
+		UnlockReleaseBuffer(buf);
+	}
+}
+
+/* ---- blocks ---- */
+
+static void
+read_list(IvfScan s, const IvfListRef *ref)
+{
+	Relation	index = s->scan->indexRelation;
+	BlockNumber blkno = ref->head_blkno;
+	int			idx = ref->head_idx;
+	int64		misses = pgBufferUsage.shared_blks_read;
+
+	while (blkno != InvalidBlockNumber)
+	{
+		BlockNumber here = blkno;
+		Buffer		buf;
+		Page		page = vs_read_if(index, blkno, VS_IVF_LIST, BUFFER_LOCK_SHARE, NULL, &buf);
+
+		s->count.pages++;
+		if (page == NULL)
+			stale_list(s, ref, here);
+		do
+		{
+			IvfBlock	block = IVF_BLOCK(page, s->m->sdim, idx);
+
+			if (idx >= s->m->blocks_per_page || block->list != ref->list)
+			{
+				UnlockReleaseBuffer(buf);
+				stale_list(s, ref, here);
+			}
+			take_block(s, ref, block);
+			blkno = block->next_blkno;
+			idx = block->next_idx;
+		} while (blkno == here);
+		UnlockReleaseBuffer(buf);
+	}
+	if (pgBufferUsage.shared_blks_read != misses)
+		s->cold = true;
+}
+
+/*
+ * A link led to a page that is something else now. On the primary the xid
+ * horizon forbids it while our snapshot lives; a standby has no such horizon
+ * unless hot_standby_feedback is on.
+ */
+static void
+stale_list(IvfScan s, const IvfListRef *ref, BlockNumber blkno)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("index \"%s\" was reorganised while it was scanned",
+						RelationGetRelationName(s->scan->indexRelation)),
+				 errhint("Repeat the query, or set hot_standby_feedback on this standby.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" has a broken link to list %u at block %u",
+					RelationGetRelationName(s->scan->indexRelation), ref->list, blkno),
+			 errhint("Please REINDEX it.")));
+}
+
+static void
+grow_candidates(IvfScan s)
+{
+	IvfCandidates *c = &s->cand;
+	size_t		need = c->n + VQ_BLOCK;
+	size_t		cap;
+
+	if (need <= c->cap)
+		return;
+	cap = c->cap;
+	c->est = ivf_scan_grow(s, c->est, &cap, need, sizeof(float));
+	cap = c->cap;
+	c->tid = ivf_scan_grow(s, c->tid, &cap, need, sizeof(IvfTid));
+	cap = c->cap;
+	c->ref_blkno = ivf_scan_grow(s, c->ref_blkno, &cap, need, sizeof(BlockNumber));
+	cap = c->cap;
+	c->ref_idx = ivf_scan_grow(s, c->ref_idx, &cap, need, sizeof(uint16));
+	c->low = ivf_scan_grow(s, c->low, &c->cap, need, sizeof(float));
+}
+
+static void
+take_block(IvfScan s, const IvfListRef *ref, IvfBlock block)
+{
+	IvfCandidates *c = &s->cand;
+	int			i;
+
+	grow_candidates(s);
+	if (s->mode == IVF_ENUMERATE || s->wild)
+	{
+		for (i = 0; i < VQ_BLOCK; i++)
+			c->low[c->n + i] = c->est[c->n + i] =
+				ivf_tid_empty(&block->tid[i]) ? INFINITY : -INFINITY;
+	}
+	else
+	{
+		float		gadd = ref->dist2;
+		float		gerr = s->eps;
+
+		if (s->m->oc->metric == VQ_IP)
+		{
+			gadd -= s->mean_dot;
+			gerr *= sqrtf(s->ynorm2);
+		}
+		else
+			gerr *= 2 * sqrtf(ref->dist2);
+		vq_block_estimate(&s->bit, block->codes, block->add, block->scale, block->err,
+						  gadd, gerr, c->est + c->n, c->low + c->n);
+	}
+	memcpy(c->tid + c->n, block->tid, sizeof(block->tid));
+	memcpy(c->ref_blkno + c->n, block->ref_blkno, sizeof(block->ref_blkno));
+	memcpy(c->ref_idx + c->n, block->ref_idx, sizeof(block->ref_idx));
+	c->n += VQ_BLOCK;
+	s->count.candidates += Min(block->used, VQ_BLOCK);
+}
+
+/*
+ * Entries move by copy, make visible, remove: while a split is under way, or
+ * when we read one half of the directory before and one after it, a row can be
+ * met twice. Only then tids are remembered.
+ */
+static void
+drop_seen_twice(IvfScan s)
+{
+	IvfCandidates *c = &s->cand;
+	size_t		i;
+
+	if (s->seen == NULL)
+	{
+		IvfMetaData now;
+		HASHCTL		ctl = {0};
+
+		ivf_meta_read(s->scan->indexRelation, &now);
+		s->count.pages++;
+		if (now.split_epoch == s->meta.split_epoch)
+			return;
+		ctl.keysize = sizeof(IvfTid);
+		ctl.entrysize = sizeof(IvfTid);
+		ctl.hcxt = s->cxt;
+		s->seen = hash_create("ivf rows seen", Max(c->n, 256), &ctl,
+							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	for (i = s->nseen; i < c->n; i++)
+	{
+		bool		found;
+
+		if (ivf_tid_empty(&c->tid[i]))
+			continue;
+		hash_search(s->seen, &c->tid[i], HASH_ENTER, &found);
+		if (found)
+			c->low[i] = c->est[i] = INFINITY;
+	}
+	s->nseen = c->n;
+}
+
+/* ---- rows without code ---- */
+
+/* Fills s->tids with all rows of a sort. */
+void
+ivf_probe_tids(IvfScan s, int sort)
+{
+	Relation	index = s->scan->indexRelation;
+	IvfMetaData now;
+	size_t		cap = 0;
+	int			chain;
+
+	s->ntids = s->next_tid = 0;
+	s->tids = NULL;
+	ivf_meta_read(index, &now);
+	for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
+	{
+		BlockNumber blkno = now.tids_head[sort][chain];
+
+		while (blkno != InvalidBlockNumber)
+		{
+			Buffer		buf;
+			Page		page;
+			IvfTidsPage tids;
+			uint32		i;
+
+			CHECK_FOR_INTERRUPTS();
+			page = vs_read_if(index, blkno, VS_IVF_TIDS, BUFFER_LOCK_SHARE, NULL, &buf);
+			if (page == NULL)
+			{
+				/* Emptied and freed since we read the link; the chain goes on. */
+				page = vs_read(index, blkno, VS_FREE, BUFFER_LOCK_SHARE, &buf);
+				blkno = vs_opaque(page)->next;
+				UnlockReleaseBuffer(buf);
+				continue;
+			}
+			tids = IvfPageTids(page);
+			s->count.pages++;
+			s->tids = ivf_scan_grow(s, s->tids, &cap, s->ntids + IVF_TIDS_PER_PAGE,
+									sizeof(ItemPointerData));
+			for (i = 0; i < Min(tids->count, IVF_TIDS_PER_PAGE); i++)
+				if (!ivf_tid_empty(&tids->tid[i]))
+					ivf_tid_get(&tids->tid[i], &s->tids[s->ntids++]);
+			blkno = vs_opaque(page)->next;
+			UnlockReleaseBuffer(buf);
+		}
+	}
+}

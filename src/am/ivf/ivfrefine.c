@@ -1,0 +1,522 @@
+/*
+ * ivfrefine.c -- from candidates to rows whose place in the order is known.
+ *
+ * What it is not: the reading of lists (ivfprobe.c) or emission (ivfscan.c).
+ *
+ * Optimal multi-step nearest neighbours (Seidl and Kriegel, SIGMOD 1998): take
+ * candidates in the order of their lower estimates, replace each by a better
+ * one (refine code, then heap row where the code is coarse), stop when the
+ * next lower estimate exceeds the quota-th smallest upper value found.
+ *
+ * IVF_BY_BOUND: refine codes of 6 bits and more give deterministic bounds; the
+ * executor computes the true value of the few rows it fetches anyway.
+ * IVF_BY_RERANK: coarser codes would make the executor fetch hundreds of rows,
+ * so the scan reads heap rows itself, under its own snapshot, in the order of
+ * est - eps * error, and emits exact values.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/tableam.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "executor/instrument.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "am/ivf/ivfscan.h"
+#include "pg/options.h"
+#include "simd/simd.h"
+
+static void select_candidates(IvfScan s);
+static bool refine_one(IvfScan s, uint32 cand);
+static bool read_refine(IvfScan s, uint32 cand, VqBound *bound, int *part);
+static void to_value(IvfScan s, const VqBound *b, int part, double *lo, double *hi);
+static void rerank_row(IvfScan s, uint32 row);
+static void topk_reset(IvfScan s);
+static void topk_add(IvfScan s, double hi);
+static double low_value(IvfScan s, float low);
+static float quota_threshold(IvfScan s);
+
+/*
+ * One step: on return every row that can be among the quota nearest of what
+ * has been read is in rows and in the ready heap, unless its scan-plane
+ * estimate was off by more than eps standard deviations.
+ */
+void
+ivf_refine_step(IvfScan s)
+{
+	instr_time	t;
+
+	IVF_TRACE_BEGIN(t);
+	topk_reset(s);
+	select_candidates(s);
+	for (;;)
+	{
+		double		next = s->ntodo > 0 ? low_value(s, s->todo[0].key) : INFINITY;
+
+		if (s->nmid > 0 && (double) s->mid[0].key <= next)
+		{
+			if ((double) s->mid[0].key > s->kth)
+				break;
+			rerank_row(s, vp_heap_pop(s->mid, &s->nmid).item);
+			continue;
+		}
+		if (s->ntodo == 0 || next > s->kth)
+			break;
+		refine_one(s, vp_heap_pop(s->todo, &s->ntodo).item);
+	}
+	/* What is left stays a candidate for the next step. */
+	IVF_TRACE_END(t, s->count.refine_us);
+}
+
+/* Candidates whose lower estimate is within the quota-th upper estimate. */
+static void
+select_candidates(IvfScan s)
+{
+	IvfCandidates *c = &s->cand;
+	float		limit = quota_threshold(s);
+	size_t		i;
+	size_t		n = 0;
+
+	s->todo = ivf_scan_grow(s, s->todo, &s->todo_cap, Max(c->n, 1), sizeof(VpHeapItem));
+	for (i = 0; i < c->n; i++)
+	{
+		/* +inf is an empty slot or a row already taken. */
+		s->todo[n].key = c->low[i];
+		s->todo[n].item = i;
+		n += c->low[i] <= limit && c->low[i] < INFINITY;
+	}
+	s->ntodo = n;
+	vp_heap_build(s->todo, n);
+	if (s->cold && s->m->codec)
+	{
+		size_t		ahead = Min(n, (size_t) s->quota + 8);
+
+		for (i = 0; i < Min(ahead, 64); i++)
+			PrefetchBuffer(s->scan->indexRelation, MAIN_FORKNUM,
+						   c->ref_blkno[s->todo[i].item]);
+	}
+}
+
+/*
+ * The quota-th smallest upper estimate; rows already taken count as nearest.
+ * A heap of the quota smallest, greatest (most negative key) on top.
+ */
+static float
+quota_threshold(IvfScan s)
+{
+	IvfCandidates *c = &s->cand;
+	size_t		quota = (size_t) Min(s->quota, (int64) c->n);
+	size_t		n = 0;
+	size_t		i;
+	float		limit = INFINITY;
+
+	if ((int64) c->n <= s->quota || quota == 0)
+		return INFINITY;
+	s->todo = ivf_scan_grow(s, s->todo, &s->todo_cap, c->n, sizeof(VpHeapItem));
+	for (i = 0; i < c->n; i++)
+	{
+		float		upper;
+
+		if (c->est[i] == INFINITY)
+			continue;
+		upper = c->low[i] == INFINITY ? -INFINITY : 2 * c->est[i] - c->low[i];
+		if (isnan(upper))
+			continue;			/* estimate unknown: it bounds nothing */
+		if (n < quota)
+			vp_heap_push(s->todo, &n, -upper, i);
+		else if (upper < limit)
+		{
+			s->todo[0].key = -upper;
+			vp_heap_down(s->todo, n, 0);
+		}
+		if (n == quota)
+			limit = -s->todo[0].key;
+	}
+	return n < quota ? INFINITY : limit;
+}
+
+/* ---- the quota smallest upper values of rows ---- */
+
+static void
+topk_down(double *h, size_t n, size_t i)
+{
+	double		moving = h[i];
+
+	for (;;)
+	{
+		size_t		child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && h[child + 1] > h[child])
+			child++;
+		if (h[child] <= moving)
+			break;
+		h[i] = h[child];
+		i = child;
+	}
+	h[i] = moving;
+}
+
+static void
+topk_add(IvfScan s, double hi)
+{
+	size_t		i;
+
+	if (s->ntopk < (size_t) s->quota)
+	{
+		i = s->ntopk++;
+		while (i > 0 && s->topk[(i - 1) / 2] < hi)
+		{
+			s->topk[i] = s->topk[(i - 1) / 2];
+			i = (i - 1) / 2;
+		}
+		s->topk[i] = hi;
+	}
+	else if (hi < s->topk[0])
+	{
+		s->topk[0] = hi;
+		topk_down(s->topk, s->ntopk, 0);
+	}
+	if (s->ntopk == (size_t) s->quota)
+		s->kth = s->topk[0];
+}
+
+/* For a new quota: from all rows known so far. */
+static void
+topk_reset(IvfScan s)
+{
+	size_t		i;
+
+	if (s->topk)
+		pfree(s->topk);
+	s->topk = MemoryContextAllocHuge(s->cxt, sizeof(double) * s->quota);
+	s->ntopk = 0;
+	s->kth = INFINITY;
+	for (i = 0; i < s->nrows; i++)
+		if (s->mode == IVF_BY_BOUND || s->rows[i].exact)
+			topk_add(s, s->rows[i].hi);
+}
+
+/* ---- rows ---- */
+
+void
+ivf_add_row(IvfScan s, const IvfTid *tid, double lo, double hi, bool exact)
+{
+	IvfRow	   *row;
+
+	s->rows = ivf_scan_grow(s, s->rows, &s->rows_cap, s->nrows + 1, sizeof(IvfRow));
+	row = &s->rows[s->nrows++];
+	row->lo = lo;
+	row->hi = hi;
+	row->tid = *tid;
+	row->exact = exact;
+}
+
+void
+ivf_ready_push(IvfScan s, uint32 row)
+{
+	IvfReady   *h;
+	double		lo = s->rows[row].lo;
+	size_t		i;
+
+	s->ready = ivf_scan_grow(s, s->ready, &s->ready_cap, s->nready + 1, sizeof(IvfReady));
+	h = s->ready;
+	i = s->nready++;
+	while (i > 0 && lo < h[(i - 1) / 2].lo)
+	{
+		h[i] = h[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	h[i].lo = lo;
+	h[i].row = row;
+}
+
+uint32
+ivf_ready_pop(IvfScan s)
+{
+	IvfReady   *h = s->ready;
+	uint32		row = h[0].row;
+	IvfReady	moving = h[--s->nready];
+	size_t		i = 0;
+
+	for (;;)
+	{
+		size_t		child = 2 * i + 1;
+
+		if (child >= s->nready)
+			break;
+		if (child + 1 < s->nready && h[child + 1].lo < h[child].lo)
+			child++;
+		if (!(h[child].lo < moving.lo))
+			break;
+		h[i] = h[child];
+		i = child;
+	}
+	h[i] = moving;
+	return row;
+}
+
+/* ---- refine codes ---- */
+
+/*
+ * Replaces a candidate by a row with a better bound. False if the row is gone
+ * (its code slot belongs to another row now).
+ */
+static bool
+refine_one(IvfScan s, uint32 cand)
+{
+	IvfCandidates *c = &s->cand;
+	VqBound		bound = {0, -INFINITY, INFINITY};
+	int			part = 0;
+	double		lo = -INFINITY;
+	double		hi = INFINITY;
+
+	CHECK_FOR_INTERRUPTS();
+	if (s->m->codec)
+	{
+		if (!read_refine(s, cand, &bound, &part))
+		{
+			c->low[cand] = c->est[cand] = INFINITY;
+			return false;
+		}
+		if (!s->wild)
+			to_value(s, &bound, part, &lo, &hi);
+	}
+	else
+		lo = low_value(s, c->low[cand]);
+	c->low[cand] = INFINITY;
+	ivf_add_row(s, &c->tid[cand], lo, hi, false);
+	if (s->mode == IVF_BY_BOUND)
+	{
+		topk_add(s, hi);
+		ivf_ready_push(s, s->nrows - 1);
+	}
+	else
+	{
+		/* Rounded down: a float key must not pass a double value. */
+		float		key = nextafterf((float) lo, -INFINITY);
+
+		s->mid = ivf_scan_grow(s, s->mid, &s->mid_cap, s->nmid + 1, sizeof(VpHeapItem));
+		vp_heap_push(s->mid, &s->nmid, key, s->nrows - 1);
+	}
+	return true;
+}
+
+static bool
+read_refine(IvfScan s, uint32 cand, VqBound *bound, int *part)
+{
+	IvfModel   *m = s->m;
+	IvfCandidates *c = &s->cand;
+	Relation	index = s->scan->indexRelation;
+	int64		misses = pgBufferUsage.shared_blks_read;
+	Buffer		buf;
+	Page		page = vs_read_if(index, c->ref_blkno[cand], VS_IVF_REFINE,
+								  BUFFER_LOCK_SHARE, NULL, &buf);
+	IvfRefine	row;
+	VqPoint		p;
+
+	s->count.pages++;
+	s->count.refined++;
+	if (page == NULL)
+		return false;
+	if (c->ref_idx[cand] >= m->refine_per_page)
+	{
+		UnlockReleaseBuffer(buf);
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a pointer to slot %u of block %u, past its end",
+						RelationGetRelationName(index), c->ref_idx[cand], c->ref_blkno[cand]),
+				 errhint("Please REINDEX it.")));
+	}
+	row = IVF_REFINE(page, m->refine_size, c->ref_idx[cand]);
+	if (!ivf_tid_equal(&row->tid, &c->tid[cand]) || row->part >= m->nparts)
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+	if (m->refine_size > VS_USABLE)
+	{
+		Size		done = 0;
+
+		/* A row of several pages: put it together in private memory. */
+		if (s->wide == NULL)
+			s->wide = MemoryContextAlloc(s->cxt, m->refine_size);
+		for (;;)
+		{
+			Size		n = Min(m->refine_size - done, VS_USABLE);
+			BlockNumber next = vs_opaque(page)->next;
+
+			memcpy(s->wide + done, PageGetContents(page), n);
+			done += n;
+			UnlockReleaseBuffer(buf);
+			if (done == m->refine_size)
+				break;
+			page = next == InvalidBlockNumber ? NULL :
+				vs_read_if(index, next, VS_IVF_REFINE, BUFFER_LOCK_SHARE, NULL, &buf);
+			s->count.pages++;
+			if (page == NULL)
+				return false;
+		}
+		row = (IvfRefine) s->wide;
+		buf = InvalidBuffer;
+	}
+	*part = row->part;
+	p.y = s->y;
+	p.ysum = s->ysum;
+	p.ynorm2 = s->ynorm2;
+	p.dist2 = s->part_dist2[row->part];
+	p.dot = s->part_dot[row->part];
+	m->codec->bound(&p, row->code, m->dim, m->params, m->oc->metric, bound);
+	if (BufferIsValid(buf))
+		UnlockReleaseBuffer(buf);
+	if (pgBufferUsage.shared_blks_read != misses)
+		s->cold = true;
+	return true;
+}
+
+/* Of a scan-plane estimate, in the operator's unit. */
+static double
+low_value(IvfScan s, float low)
+{
+	return low == -INFINITY ? -INFINITY : vi_value(s->m->oc, low);
+}
+
+/*
+ * A bound of the rotated space becomes a bound of what the operator computes:
+ * slack for the rotation's and the operator's own float32 rounding is added on
+ * both sides. Under rerank the interval shrinks to eps standard deviations.
+ */
+static void
+to_value(IvfScan s, const VqBound *b, int part, double *lo, double *hi)
+{
+	IvfModel   *m = s->m;
+	double		ulps = (m->dim / 8.0 + 32) / 16777216.0;
+	double		from = b->lo;
+	double		to = b->hi;
+	double		slack;
+
+	if (s->mode == IVF_BY_RERANK)
+	{
+		from = b->est - (b->est - from) * s->refine_eps;
+		to = b->est + (to - b->est) * s->refine_eps;
+	}
+	if (m->oc->metric == VQ_IP)
+	{
+		double		x = m->mean_norm + sqrt(Max(s->part_dist2[part], 0)) + s->magnitude;
+
+		from -= s->mean_dot;
+		to -= s->mean_dot;
+		slack = ulps * s->magnitude * (x + fabs(b->est) / Max(s->magnitude, 1e-30));
+	}
+	else
+	{
+		double		x = s->magnitude + sqrt(Max(b->hi, 0));
+
+		slack = ulps * (s->magnitude * s->magnitude + x * x);
+	}
+	from -= slack;
+	to += slack;
+	if (!(from >= -FLT_MAX) || !(to <= FLT_MAX))
+		return;					/* keeps (-inf, +inf) */
+	*lo = m->oc->metric == VQ_IP ? from : vi_value(m->oc, Max(from, 0));
+	*hi = vi_value(m->oc, to);
+}
+
+/* ---- heap rows ---- */
+
+void
+ivf_refine_begin(IvfScan s)
+{
+	/* Errors of an unbiased estimate fall off as 1 / sqrt(dim - 1). */
+	s->refine_eps = vq_bit_eps(vecpg_epsilon, s->m->dim) / sqrt(Max(s->m->dim - 1, 1));
+	s->refine_eps = Min(s->refine_eps, 1);
+}
+
+void
+ivf_refine_end(IvfScan s)
+{
+	if (s->fetch)
+		table_index_fetch_end(s->fetch);
+	if (s->slot)
+		ExecDropSingleTupleTableSlot(s->slot);
+	if (s->estate)
+		FreeExecutorState(s->estate);
+	s->fetch = NULL;
+	s->slot = NULL;
+	s->estate = NULL;
+}
+
+/*
+ * The operator's value for a heap row visible to the scan; false if none is.
+ * *value is NaN for a row without a finite value (it comes last).
+ */
+bool
+ivf_rerank(IvfScan s, const IvfTid *tid, double *value)
+{
+	Relation	heap = s->scan->heapRelation;
+	ItemPointerData at;
+	bool		again = false;
+	bool		dead = false;
+	bool		found;
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	MemoryContext old;
+	ExprContext *econtext;
+
+	if (s->fetch == NULL)
+	{
+		old = MemoryContextSwitchTo(s->cxt);
+		s->fetch = table_index_fetch_begin(heap);
+		s->slot = table_slot_create(heap, NULL);
+		s->info = BuildIndexInfo(s->scan->indexRelation);
+		s->estate = CreateExecutorState();
+		MemoryContextSwitchTo(old);
+	}
+	s->count.reranked++;
+	ivf_tid_get(tid, &at);
+	found = table_index_fetch_tuple(s->fetch, &at, s->scan->xs_snapshot, s->slot, &again, &dead);
+	if (!found)
+		return false;
+	econtext = GetPerTupleExprContext(s->estate);
+	econtext->ecxt_scantuple = s->slot;
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	FormIndexDatum(s->info, s->slot, s->estate, values, isnull);
+	if (isnull[0])
+		*value = NAN;
+	else
+	{
+		Vector	   *v = DatumGetVector(values[0]);
+
+		vt_check_expected_dim(s->m->dims, v->dim);
+		*value = s->m->oc->distance(s->m->dims, v->x, s->raw);
+	}
+	MemoryContextSwitchTo(old);
+	ResetExprContext(econtext);
+	ExecClearTuple(s->slot);
+	return true;
+}
+
+static void
+rerank_row(IvfScan s, uint32 row)
+{
+	double		value;
+	instr_time	t;
+
+	IVF_TRACE_BEGIN(t);
+	if (ivf_rerank(s, &s->rows[row].tid, &value) && !isnan(value))
+	{
+		s->rows[row].lo = s->rows[row].hi = value;
+		s->rows[row].exact = true;
+		topk_add(s, value);
+		ivf_ready_push(s, row);
+	}
+	IVF_TRACE_END(t, s->count.rerank_us);
+}

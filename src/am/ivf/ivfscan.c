@@ -1,0 +1,440 @@
+/*
+ * ivfscan.c -- an ordered scan: steps, and the order in which rows come out.
+ *
+ * What it is not: the reading of lists (ivfprobe.c) or of codes (ivfrefine.c).
+ *
+ * A scan works in steps. A step answers for `quota` rows (LIMIT + OFFSET at
+ * first) by reading `probes` lists; if more rows are asked for, the next step
+ * doubles both, keeping all that was found. Within a step the order is exact.
+ * A row found by a later step that is nearer than one already given out is
+ * given out at once and counted as late (relaxed_order), or dropped and
+ * counted (strict_order); `off` ends the scan with its first step.
+ *
+ * In IVF_BY_BOUND a row leaves with the lower end of its interval, to be
+ * rechecked by the executor's reorder queue, unless its interval meets no
+ * other: then its place is certain and the recheck (and the detoasting of the
+ * vector) is saved. One row past the quota is given out as a sentinel: its
+ * bound lets the executor release all that came before.
+ *
+ * Rows without code come where a sequential scan puts them: NaN after numbers,
+ * NULL last, so that using the index never changes which rows exist.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include <math.h>
+
+#include "access/relscan.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "am/ivf/ivfscan.h"
+#include "pg/options.h"
+#include "simd/simd.h"
+
+/* Steps grow by this factor. */
+#define STEP_GROWTH 2
+
+/* Quotas are bounded only so that their arrays stay addressable. */
+#define MAX_QUOTA ((int64) 1 << 30)
+
+static void begin_query(IvfScan s);
+static void set_query(IvfScan s, const Vector *v);
+static void first_step(IvfScan s);
+static bool next_step(IvfScan s);
+static int64 rows_met(IvfScan s);
+static bool emit_ready(IvfScan s);
+static bool emit_enumerated(IvfScan s);
+static bool emit_uncoded(IvfScan s);
+static void emit(IvfScan s, const IvfTid *tid, double value, bool isnull, bool recheck);
+static void publish(IvfScan s);
+
+IndexScanDesc
+ivfbeginscan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
+	IvfScan		s = palloc0(sizeof(IvfScanData));
+
+	s->scan = scan;
+	s->base.limit = -1;
+	s->cxt = AllocSetContextCreate(CurrentMemoryContext, "ivf scan", ALLOCSET_DEFAULT_SIZES);
+	scan->opaque = s;
+	if (norderbys > 0)
+	{
+		scan->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
+		scan->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
+		memset(scan->xs_orderbynulls, true, sizeof(bool) * norderbys);
+	}
+	return scan;
+}
+
+void
+ivfrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	IvfScan		s = scan->opaque;
+	ViScan		base = s->base;
+	MemoryContext cxt = s->cxt;
+
+	if (keys && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, sizeof(ScanKeyData) * scan->numberOfKeys);
+	if (orderbys && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys, sizeof(ScanKeyData) * scan->numberOfOrderBys);
+	ivf_refine_end(s);
+	publish(s);
+	MemoryContextReset(cxt);	/* releases the model as well */
+	memset(s, 0, sizeof(IvfScanData));
+	s->base = base;
+	s->scan = scan;
+	s->cxt = cxt;
+}
+
+void
+ivfendscan(IndexScanDesc scan)
+{
+	IvfScan		s = scan->opaque;
+
+	ivf_refine_end(s);
+	publish(s);
+	MemoryContextDelete(s->cxt);
+	pfree(s);
+	scan->opaque = NULL;
+}
+
+bool
+ivfgettuple(IndexScanDesc scan, ScanDirection dir)
+{
+	IvfScan		s = scan->opaque;
+
+	Assert(ScanDirectionIsForward(dir));
+	scan->xs_recheck = false;
+	if (!s->started)
+	{
+		if (!IsMVCCSnapshot(scan->xs_snapshot))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("non-MVCC snapshots are not supported with ivf")));
+		pgstat_count_index_scan(scan->indexRelation);
+		vecpg_count_search(scan);
+		begin_query(s);
+		first_step(s);
+		s->started = true;
+		publish(s);
+	}
+	while (!s->done)
+	{
+		if (s->mode == IVF_ENUMERATE ? emit_enumerated(s) : emit_ready(s))
+			return true;
+		if (next_step(s))
+			continue;
+		if (emit_uncoded(s))
+			return true;
+		s->done = true;
+	}
+	publish(s);
+	return false;
+}
+
+/* What vecpg_last_scan() shows: totals of the scan so far. */
+static void
+publish(IvfScan s)
+{
+	if (s->started)
+	{
+		s->count.scans = 1;
+		vi_last_scan = s->count;
+	}
+}
+
+/* ---- query ---- */
+
+static void
+begin_query(IvfScan s)
+{
+	IndexScanDesc scan = s->scan;
+	instr_time	t;
+
+	IVF_TRACE_BEGIN(t);
+	s->m = ivf_model_get(scan->indexRelation, &s->meta);
+	ivf_model_release_with(s->m, s->cxt);
+	s->last = -INFINITY;
+	s->emitted_hi = -INFINITY;
+	if (scan->numberOfOrderBys == 0)
+		s->mode = IVF_ENUMERATE;
+	else if (scan->orderByData[0].sk_flags & SK_ISNULL)
+	{
+		s->mode = IVF_ENUMERATE;
+		s->all_null = true;
+	}
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(s->cxt);
+
+		set_query(s, DatumGetVector(scan->orderByData[0].sk_argument));
+		MemoryContextSwitchTo(old);
+	}
+	IVF_TRACE_END(t, s->count.prepare_us);
+	IVF_TRACE_BEGIN(t);
+	ivf_probe_begin(s);
+	IVF_TRACE_END(t, s->count.centroids_us);
+}
+
+static void
+set_query(IvfScan s, const Vector *v)
+{
+	IvfModel   *m = s->m;
+	float	   *prepared;
+	double		norm;
+	ViClass		class;
+	char	   *lut;
+	int			i;
+
+	if (v->dim != m->dims)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("different vector dimensions %d and %d", m->dims, v->dim)));
+	s->raw = palloc(sizeof(float) * m->dims);
+	memcpy(s->raw, v->x, sizeof(float) * m->dims);
+	prepared = palloc(sizeof(float) * m->dims);
+	class = vi_prepare(m->oc, m->dims, s->raw, prepared, &norm);
+	if (class == VI_NAN)
+	{
+		s->mode = IVF_ENUMERATE;
+		s->all_nan = true;
+		return;
+	}
+	s->wild = class == VI_WILD;
+	s->mode = m->codec && m->codec->tight ? IVF_BY_BOUND : IVF_BY_RERANK;
+	s->y = palloc0(sizeof(float) * m->dim);
+	if (!s->wild)
+	{
+		bool		ip = m->oc->metric == VQ_IP;
+
+		vm_rotate(&m->rot, prepared, ip ? NULL : m->mean, s->y);
+		if (ip)
+			s->mean_dot = vk->dot_f32(s->raw, m->mean, m->dims);
+		s->magnitude = (m->oc->normalise ? 1 : norm) + m->mean_norm;
+	}
+	for (i = 0; i < m->dim; i++)
+		s->ysum += s->y[i];
+	s->ynorm2 = vk->dot_f32(s->y, s->y, m->dim);
+	lut = palloc((Size) 4 * m->sdim + VP_ALIGN);
+	vq_bit_query(&s->bit, s->y, m->sdim, (uint8 *) VP_ROUND_UP((uintptr_t) lut, VP_ALIGN));
+	s->eps = vq_bit_eps(vecpg_epsilon, m->dim);
+	ivf_refine_begin(s);
+}
+
+/* ---- steps ---- */
+
+static void
+first_step(IvfScan s)
+{
+	int64		limit = s->base.limit > 0 ? s->base.limit : IVF_DEFAULT_LIMIT;
+	int			sort;
+
+	if (s->mode == IVF_ENUMERATE)
+	{
+		s->probes = 1;
+		s->sort = IVF_TIDS_WILD;
+		ivf_probe_until(s, s->probes);
+		s->count.steps++;
+		return;
+	}
+	s->quota = Min(limit, MAX_QUOTA);
+	s->probes = ivf_probes > 0 ? ivf_probes :
+		ivf_effort(&s->meta, ivf_target_recall(s->scan->indexRelation), s->quota);
+	if (ivf_max_probes > 0)
+		s->probes = Min(s->probes, ivf_max_probes);
+	/* Nothing is known of any row: all of them, and the executor sorts. */
+	if (s->wild)
+	{
+		s->probes = PG_INT32_MAX;
+		s->quota = MAX_QUOTA;
+	}
+
+	/* Rows whose distances may overflow can be anywhere in the order. */
+	ivf_probe_tids(s, IVF_TIDS_WILD);
+	for (sort = 0; sort < (int) s->ntids; sort++)
+	{
+		IvfTid		tid;
+		double		value;
+
+		ivf_tid_set(&tid, &s->tids[sort]);
+		if (s->mode == IVF_BY_BOUND)
+			ivf_add_row(s, &tid, -INFINITY, INFINITY, false);
+		else if (ivf_rerank(s, &tid, &value))
+			ivf_add_row(s, &tid, value, value, true);
+		else
+			continue;
+		ivf_ready_push(s, s->nrows - 1);
+	}
+	s->nwild = s->nrows;
+	s->ntids = 0;
+	s->sort = IVF_TIDS_NAN;
+
+	ivf_probe_until(s, s->probes);
+	s->quota = Min(s->quota, rows_met(s));
+	ivf_refine_step(s);
+	s->count.steps++;
+}
+
+/* No quota need be larger: slots read, filled or not, and rows without code. */
+static int64
+rows_met(IvfScan s)
+{
+	return Max((int64) (s->cand.n + s->nwild), 1);
+}
+
+/*
+ * Prepares more rows; false if there are none (or no more are wanted), and
+ * then all rows found have been given out.
+ */
+static bool
+next_step(IvfScan s)
+{
+	if (s->mode == IVF_ENUMERATE)
+	{
+		if (ivf_probe_done(s) && s->next_cand >= s->cand.n)
+			return false;
+		ivf_probe_until(s, ++s->probes);
+		return s->next_cand < s->cand.n || !ivf_probe_done(s);
+	}
+	if (s->exhausted)
+		return false;
+	if (ivf_iterative_scan == VECPG_SCAN_OFF)
+	{
+		/* What the first step has found is still in order. */
+		s->exhausted = true;
+		s->sort = -1;
+		return s->nready > 0;
+	}
+	if (ivf_probe_done(s) || (ivf_max_probes > 0 && s->read >= ivf_max_probes))
+	{
+		if (s->quota >= rows_met(s))
+		{
+			s->exhausted = true;
+			if (!ivf_probe_done(s))
+				s->sort = -1;	/* max_probes: not the whole table */
+			return s->nready > 0;
+		}
+		s->quota = Min(s->quota * STEP_GROWTH * STEP_GROWTH, rows_met(s));
+	}
+	else
+	{
+		s->quota = Min(s->quota * STEP_GROWTH, MAX_QUOTA);
+		s->probes *= STEP_GROWTH;
+		if (ivf_probes == 0)
+			s->probes = Max(s->probes, ivf_effort(&s->meta,
+												  ivf_target_recall(s->scan->indexRelation),
+												  s->quota));
+		if (ivf_max_probes > 0)
+			s->probes = Min(s->probes, ivf_max_probes);
+		ivf_probe_until(s, s->probes);
+		s->quota = Min(s->quota, rows_met(s));
+	}
+	s->sentinel = false;
+	ivf_refine_step(s);
+	s->count.steps++;
+	return true;
+}
+
+/* ---- emission ---- */
+
+/* The next row of this step, in order; false when the step has no more. */
+static bool
+emit_ready(IvfScan s)
+{
+	while (s->nready > 0)
+	{
+		IvfRow	   *row;
+		bool		recheck;
+		bool		late;
+
+		if (!s->exhausted && s->ready[0].lo > s->kth)
+		{
+			/* The step answers for no row beyond; one shows its completeness. */
+			if (s->mode == IVF_BY_RERANK || s->sentinel)
+				return false;
+			s->sentinel = true;
+		}
+		row = &s->rows[ivf_ready_pop(s)];
+		recheck = !row->exact &&
+			(row->lo < s->emitted_hi || (s->nready > 0 && s->ready[0].lo < row->hi));
+		late = row->hi < s->last;
+		if (late)
+		{
+			s->count.late++;
+			if (ivf_iterative_scan == VECPG_SCAN_STRICT)
+				continue;
+		}
+		s->last = Max(s->last, row->lo);
+		if (recheck)
+			s->emitted_hi = Max(s->emitted_hi, row->hi);
+		emit(s, &row->tid, row->lo, false, recheck);
+		return true;
+	}
+	return false;
+}
+
+/* Every coded row with the same value, in no order. */
+static bool
+emit_enumerated(IvfScan s)
+{
+	while (s->next_cand < s->cand.n)
+	{
+		size_t		i = s->next_cand++;
+
+		if (s->cand.low[i] == INFINITY)
+			continue;
+		emit(s, &s->cand.tid[i], NAN, s->all_null, false);
+		return true;
+	}
+	return false;
+}
+
+/* Rows that are in no list: wild ones (enumerating), then NaN, then NULL. */
+static bool
+emit_uncoded(IvfScan s)
+{
+	if (s->sort < 0)
+		return false;
+	for (;;)
+	{
+		static const int next_sort[IVF_TIDS_SORTS] = {
+			[IVF_TIDS_WILD] = IVF_TIDS_NAN, [IVF_TIDS_NAN] = IVF_TIDS_NULL, [IVF_TIDS_NULL] = -1
+		};
+
+		if (s->next_tid < s->ntids)
+		{
+			IvfTid		tid;
+
+			ivf_tid_set(&tid, &s->tids[s->next_tid++]);
+			emit(s, &tid, NAN, s->all_null || s->uncoded == IVF_TIDS_NULL, false);
+			return true;
+		}
+		if (s->sort < 0)
+			return false;
+		ivf_probe_tids(s, s->sort);
+		s->uncoded = s->sort;
+		s->sort = next_sort[s->sort];
+	}
+}
+
+static void
+emit(IvfScan s, const IvfTid *tid, double value, bool isnull, bool recheck)
+{
+	IndexScanDesc scan = s->scan;
+
+	ivf_tid_get(tid, &scan->xs_heaptid);
+	scan->xs_recheckorderby = recheck;
+	if (scan->numberOfOrderBys > 0)
+	{
+		scan->xs_orderbyvals[0] = Float8GetDatum(value);
+		scan->xs_orderbynulls[0] = isnull;
+	}
+	s->count.emitted++;
+	s->count.rechecks += recheck;
+}

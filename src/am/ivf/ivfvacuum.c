@@ -1,0 +1,562 @@
+/*
+ * ivfvacuum.c -- ambulkdelete and amvacuumcleanup.
+ *
+ * What it is not: a reorganisation; lists are split by inserts (ivfsplit.c)
+ * and partitions are fixed until REINDEX.
+ *
+ * One sequential pass over all pages, whatever their kind: slots of dead rows
+ * are emptied in blocks, refine pages and pages of rows without code. Slots
+ * are reused in place by later inserts; refine pages with gaps go to the free
+ * space map. A refine slot may be reused before the pass has met the list
+ * entry that points to it: the tid in the slot tells scans apart.
+ *
+ * Then blocks that became empty are taken out of their lists' chains, under
+ * the locks of the two pages concerned, and marked moved: scans on their way
+ * find them as they were, and they are free behind the xid horizon. Pages of
+ * which every block is free, and empty refine pages, become free pages.
+ *
+ * The heavyweight lock on the metapage keeps splits away (see ivfsplit.c).
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include "access/genam.h"
+#include "commands/vacuum.h"
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+#include "utils/memutils.h"
+
+#include "am/ivf/ivf.h"
+
+typedef struct IvfVacuum
+{
+	IndexVacuumInfo *info;
+	IndexBulkDeleteResult *stats;
+	IndexBulkDeleteCallback callback;
+	void	   *state;
+	Relation	index;
+	Relation	heap;			/* may be NULL */
+	IvfModel   *m;
+	IvfMetaData meta;
+	uint8	   *named;			/* bit per list number: in the directory */
+	uint8	   *emptied;		/* bit per list number: has an empty block */
+	uint32		numbers;		/* list numbers below this are in the maps */
+	double		live;
+} IvfVacuum;
+
+static void find_named(IvfVacuum *v);
+static void vacuum_page(IvfVacuum *v, BlockNumber blkno);
+static void vacuum_list_page(IvfVacuum *v, Buffer buf);
+static void vacuum_refine_page(IvfVacuum *v, Buffer buf);
+static void vacuum_tids_page(IvfVacuum *v, Buffer buf);
+static void unlink_empty_blocks(IvfVacuum *v);
+static void unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx);
+static void unlink_empty_tids(IvfVacuum *v);
+static bool dead(IvfVacuum *v, const IvfTid *tid);
+static bool block_empty(IvfBlock block);
+
+#define BIT_SET(map, i) ((map)[(i) / 8] |= 1 << ((i) % 8))
+#define BIT_TEST(map, i) ((map)[(i) / 8] & (1 << ((i) % 8)))
+
+IndexBulkDeleteResult *
+ivfbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+			  IndexBulkDeleteCallback callback, void *state)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "ivf vacuum",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	IvfVacuum	v = {info};
+	BlockNumber blkno;
+	BlockNumber blocks;
+
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	old = MemoryContextSwitchTo(cxt);
+	v.stats = stats;
+	v.callback = callback;
+	v.state = state;
+	v.index = info->index;
+	v.heap = vecpg_vacuum_heap(info);
+
+	LockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
+	v.m = ivf_model_get(v.index, &v.meta);
+	ivf_model_release_with(v.m, cxt);
+	find_named(&v);
+	/* Inserts may add pages while we go; their rows are young, but CREATE
+	 * INDEX CONCURRENTLY wants to see every tid. */
+	for (blkno = IVF_META_BLKNO + 1; blkno < (blocks = RelationGetNumberOfBlocks(v.index));)
+		for (; blkno < blocks; blkno++)
+		{
+			vecpg_vacuum_delay();
+			vacuum_page(&v, blkno);
+		}
+	unlink_empty_blocks(&v);
+	unlink_empty_tids(&v);
+	UnlockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
+
+	stats->num_index_tuples = v.live;
+	stats->estimated_count = false;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+	return stats;
+}
+
+IndexBulkDeleteResult *
+ivfvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (info->analyze_only)
+		return stats;
+	if (stats == NULL)
+	{
+		/* Nothing was deleted: every heap row has its entry. */
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+		stats->num_index_tuples = info->num_heap_tuples;
+		stats->estimated_count = true;
+	}
+	IndexFreeSpaceMapVacuum(info->index);
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	return stats;
+}
+
+/* Which list numbers the directory names: the rest is left over from crashes. */
+static void
+find_named(IvfVacuum *v)
+{
+	int			part;
+
+	v->numbers = v->meta.next_list;
+	v->named = palloc0(v->numbers / 8 + 1);
+	v->emptied = palloc0(v->numbers / 8 + 1);
+	for (part = 0; part < v->m->nparts; part++)
+	{
+		BlockNumber blkno = v->m->part_head[part];
+
+		while (blkno != InvalidBlockNumber)
+		{
+			Buffer		buf;
+			Page		page = vs_read(v->index, blkno, VS_IVF_DIR, BUFFER_LOCK_SHARE, &buf);
+			uint32		i;
+
+			for (i = 0; i < Min(IvfPageDir(page)->count, (uint32) v->m->entries_per_page); i++)
+			{
+				uint32		list = IVF_DIR_ENTRY(page, v->m->entry_size, i)->list;
+
+				if (list < v->numbers)
+					BIT_SET(v->named, list);
+			}
+			blkno = vs_opaque(page)->next;
+			UnlockReleaseBuffer(buf);
+		}
+	}
+}
+
+static bool
+dead(IvfVacuum *v, const IvfTid *tid)
+{
+	ItemPointerData at;
+
+	ivf_tid_get(tid, &at);
+	return v->callback(&at, v->state);
+}
+
+static void
+vacuum_page(IvfVacuum *v, BlockNumber blkno)
+{
+	Buffer		buf = ReadBufferExtended(v->index, MAIN_FORKNUM, blkno, RBM_NORMAL,
+										 v->info->strategy);
+
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	switch (vs_kind(v->index, buf))
+	{
+		case VS_IVF_LIST:
+			vacuum_list_page(v, buf);
+			break;
+		case VS_IVF_REFINE:
+			vacuum_refine_page(v, buf);
+			break;
+		case VS_IVF_TIDS:
+			vacuum_tids_page(v, buf);
+			break;
+		case VS_FREE:
+		case 0:
+			/* A new page is one whose insert failed after extending. */
+			UnlockReleaseBuffer(buf);
+			vs_record_free(v->index, blkno);
+			v->stats->pages_free++;
+			break;
+		default:
+			UnlockReleaseBuffer(buf);
+			break;
+	}
+}
+
+static bool
+block_empty(IvfBlock block)
+{
+	int			i;
+
+	for (i = 0; i < VQ_BLOCK; i++)
+		if (!ivf_tid_empty(&block->tid[i]))
+			return false;
+	return true;
+}
+
+static void
+vacuum_list_page(IvfVacuum *v, Buffer buf)
+{
+	IvfModel   *m = v->m;
+	Page		page = BufferGetPage(buf);
+	BlockNumber blkno = BufferGetBlockNumber(buf);
+	uint32	   *gone = palloc0(sizeof(uint32) * m->blocks_per_page);	/* dead slots */
+	bool	   *freed = palloc0(sizeof(bool) * m->blocks_per_page);
+	bool	   *orphan = palloc0(sizeof(bool) * m->blocks_per_page);
+	bool		change_page = false;
+	int			nfree = 0;
+	int			i;
+	int			j;
+
+	for (i = 0; i < m->blocks_per_page; i++)
+	{
+		IvfBlock	block = IVF_BLOCK(page, m->sdim, i);
+
+		if (block->list == 0)
+		{
+			nfree++;
+			continue;
+		}
+		if (block->flags & IVF_BLOCK_MOVED)
+		{
+			freed[i] = GlobalVisCheckRemovableFullXid(v->heap, block->moved_at);
+			nfree += freed[i];
+			change_page |= freed[i];
+			continue;
+		}
+		if (block->list < v->numbers && !BIT_TEST(v->named, block->list))
+		{
+			orphan[i] = change_page = true;
+			continue;
+		}
+		for (j = 0; j < VQ_BLOCK; j++)
+		{
+			if (ivf_tid_empty(&block->tid[j]))
+				continue;
+			if (dead(v, &block->tid[j]))
+				gone[i] |= (uint32) 1 << j;
+			else
+				v->live++;
+		}
+		change_page |= gone[i] != 0;
+	}
+	if (change_page)
+	{
+		VsChange	change;
+
+		vs_change_begin(&change, v->index);
+		page = vs_change_page(&change, buf, false);
+		for (i = 0; i < m->blocks_per_page; i++)
+		{
+			IvfBlock	block = IVF_BLOCK(page, m->sdim, i);
+
+			if (freed[i])
+				memset(block, 0, offsetof(IvfBlockData, codes));
+			if (orphan[i])
+			{
+				block->flags |= IVF_BLOCK_MOVED;
+				block->moved_at = ReadNextFullTransactionId();
+			}
+			for (j = 0; j < VQ_BLOCK; j++)
+				if (gone[i] & ((uint32) 1 << j))
+				{
+					ivf_block_clear(block, j);
+					v->stats->tuples_removed++;
+				}
+			if (gone[i] && block_empty(block) && block->list < v->numbers)
+				BIT_SET(v->emptied, block->list);
+		}
+		if (nfree == m->blocks_per_page)
+			vs_page_free(page);
+		vs_change_commit(&change);
+	}
+	UnlockReleaseBuffer(buf);
+	if (nfree == m->blocks_per_page && change_page)
+	{
+		vs_record_free(v->index, blkno);
+		v->stats->pages_newly_deleted++;
+	}
+	pfree(gone);
+	pfree(freed);
+	pfree(orphan);
+}
+
+/* A wide row (several pages) is freed page by page, each in its own record. */
+static void
+free_wide_rest(IvfVacuum *v, BlockNumber blkno)
+{
+	while (blkno != InvalidBlockNumber)
+	{
+		Buffer		buf;
+		Page		page = vs_read_if(v->index, blkno, VS_IVF_REFINE, BUFFER_LOCK_EXCLUSIVE,
+									  v->info->strategy, &buf);
+		VsChange	change;
+		BlockNumber here = blkno;
+
+		if (page == NULL)
+			return;
+		blkno = vs_opaque(page)->next;
+		vs_change_begin(&change, v->index);
+		vs_page_free(vs_change_page(&change, buf, true));
+		vs_change_commit(&change);
+		UnlockReleaseBuffer(buf);
+		vs_record_free(v->index, here);
+	}
+}
+
+static void
+vacuum_refine_page(IvfVacuum *v, Buffer buf)
+{
+	IvfModel   *m = v->m;
+	Page		page = BufferGetPage(buf);
+	BlockNumber blkno = BufferGetBlockNumber(buf);
+	BlockNumber rest = vs_opaque(page)->next;
+	uint8	   *gone;
+	int			ngone = 0;
+	int			nfree = 0;
+	int			i;
+
+	if (m->refine_per_page == 0 || (vs_opaque(page)->flags & IVF_REFINE_REST))
+	{
+		UnlockReleaseBuffer(buf);
+		return;
+	}
+	gone = palloc0(m->refine_per_page);
+	for (i = 0; i < m->refine_per_page; i++)
+	{
+		IvfRefine	row = IVF_REFINE(page, m->refine_size, i);
+
+		if (ivf_tid_empty(&row->tid))
+			nfree++;
+		else if (dead(v, &row->tid))
+		{
+			gone[i] = 1;
+			ngone++;
+			nfree++;
+		}
+	}
+	if (ngone > 0)
+	{
+		VsChange	change;
+
+		vs_change_begin(&change, v->index);
+		page = vs_change_page(&change, buf, false);
+		for (i = 0; i < m->refine_per_page; i++)
+			if (gone[i])
+				memset(&IVF_REFINE(page, m->refine_size, i)->tid, 0, sizeof(IvfTid));
+		if (nfree == m->refine_per_page)
+			vs_page_free(page);
+		vs_change_commit(&change);
+	}
+	UnlockReleaseBuffer(buf);
+	if (m->refine_size > VS_USABLE && ngone > 0)
+		free_wide_rest(v, rest);
+	if (nfree == m->refine_per_page && ngone > 0)
+		vs_record_free(v->index, blkno);
+	else if (nfree > 0)
+		vs_record_space(v->index, blkno, nfree * m->refine_size);
+	pfree(gone);
+}
+
+/* Order means nothing here: what lives moves up. */
+static void
+vacuum_tids_page(IvfVacuum *v, Buffer buf)
+{
+	IvfTidsPage tids = IvfPageTids(BufferGetPage(buf));
+	uint32		n = Min(tids->count, IVF_TIDS_PER_PAGE);
+	uint8	   *gone = palloc0(n + 1);
+	uint32		ngone = 0;
+	uint32		i;
+
+	for (i = 0; i < n; i++)
+	{
+		gone[i] = dead(v, &tids->tid[i]);
+		ngone += gone[i];
+	}
+	v->live += n - ngone;
+	v->stats->tuples_removed += ngone;
+	if (ngone > 0)
+	{
+		VsChange	change;
+		uint32		to = 0;
+
+		vs_change_begin(&change, v->index);
+		tids = IvfPageTids(vs_change_page(&change, buf, false));
+		for (i = 0; i < n; i++)
+			if (!gone[i])
+				tids->tid[to++] = tids->tid[i];
+		tids->count = to;
+		vs_change_commit(&change);
+	}
+	UnlockReleaseBuffer(buf);
+	pfree(gone);
+}
+
+/* ---- empty blocks leave their chains ---- */
+
+static void
+unlink_empty_blocks(IvfVacuum *v)
+{
+	int			part;
+
+	for (part = 0; part < v->m->nparts; part++)
+	{
+		BlockNumber blkno = v->m->part_head[part];
+
+		while (blkno != InvalidBlockNumber)
+		{
+			Buffer		buf;
+			Page		page = vs_read(v->index, blkno, VS_IVF_DIR, BUFFER_LOCK_SHARE, &buf);
+			int			n = Min(IvfPageDir(page)->count, (uint32) v->m->entries_per_page);
+			bool	   *todo = palloc0(sizeof(bool) * (n + 1));
+			BlockNumber here = blkno;
+			int			i;
+
+			for (i = 0; i < n; i++)
+			{
+				uint32		list = IVF_DIR_ENTRY(page, v->m->entry_size, i)->list;
+
+				todo[i] = list < v->numbers && BIT_TEST(v->emptied, list);
+			}
+			blkno = vs_opaque(page)->next;
+			UnlockReleaseBuffer(buf);
+			for (i = 0; i < n; i++)
+				if (todo[i])
+				{
+					vecpg_vacuum_delay();
+					unlink_in_list(v, here, i);
+				}
+			pfree(todo);
+		}
+	}
+}
+
+/* Marks a block as taken out, in the page copy of an open change. */
+static void
+take_out(IvfBlock block)
+{
+	block->flags |= IVF_BLOCK_MOVED;
+	block->moved_at = ReadNextFullTransactionId();
+}
+
+/*
+ * Walks a chain and takes out every empty block. The page of the link before
+ * it (directory page or list page) stays locked until the link is final; the
+ * directory page keeps inserts from putting a new head meanwhile.
+ */
+static void
+unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
+{
+	IvfModel   *m = v->m;
+	Buffer		dirbuf;
+	Page		dir = vs_read(v->index, dir_blkno, VS_IVF_DIR, BUFFER_LOCK_EXCLUSIVE, &dirbuf);
+	IvfDirEntry e = IVF_DIR_ENTRY(dir, m->entry_size, dir_idx);
+	Buffer		prevbuf = InvalidBuffer;	/* page of the block before */
+	int			previdx = 0;
+	BlockNumber blkno = e->head_blkno;
+	int			idx = e->head_idx;
+
+	while (blkno != InvalidBlockNumber)
+	{
+		bool		same = BufferIsValid(prevbuf) && BufferGetBlockNumber(prevbuf) == blkno;
+		Buffer		buf = prevbuf;
+		IvfBlock	block;
+		int			here = idx;
+
+		if (!same)
+			vs_read(v->index, blkno, VS_IVF_LIST, BUFFER_LOCK_EXCLUSIVE, &buf);
+		block = IVF_BLOCK(BufferGetPage(buf), m->sdim, idx);
+		blkno = block->next_blkno;
+		idx = block->next_idx;
+		if (block_empty(block) && !(block->flags & IVF_BLOCK_MOVED))
+		{
+			VsChange	change;
+			Page		page;
+			Page		prev;
+
+			vs_change_begin(&change, v->index);
+			page = vs_change_page(&change, buf, false);
+			take_out(IVF_BLOCK(page, m->sdim, here));
+			if (BufferIsValid(prevbuf))
+			{
+				prev = same ? page : vs_change_page(&change, prevbuf, false);
+				IVF_BLOCK(prev, m->sdim, previdx)->next_blkno = blkno;
+				IVF_BLOCK(prev, m->sdim, previdx)->next_idx = idx;
+			}
+			else
+			{
+				dir = vs_change_page(&change, dirbuf, false);
+				e = IVF_DIR_ENTRY(dir, m->entry_size, dir_idx);
+				e->head_blkno = blkno;
+				e->head_idx = idx;
+			}
+			vs_change_commit(&change);
+			if (!same)
+				UnlockReleaseBuffer(buf);
+			continue;
+		}
+		if (BufferIsValid(prevbuf) && !same)
+			UnlockReleaseBuffer(prevbuf);
+		prevbuf = buf;
+		previdx = here;
+	}
+	if (BufferIsValid(prevbuf))
+		UnlockReleaseBuffer(prevbuf);
+	UnlockReleaseBuffer(dirbuf);
+}
+
+/* Pages of rows without code that became empty, except the heads. */
+static void
+unlink_empty_tids(IvfVacuum *v)
+{
+	int			sort;
+	int			chain;
+
+	ivf_meta_read(v->index, &v->meta);
+	for (sort = 0; sort < IVF_TIDS_SORTS; sort++)
+		for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
+		{
+			BlockNumber blkno = v->meta.tids_head[sort][chain];
+
+			while (blkno != InvalidBlockNumber)
+			{
+				Buffer		buf;
+				Buffer		nextbuf;
+				Page		page;
+				BlockNumber next;
+				VsChange	change;
+
+				vecpg_vacuum_delay();
+				page = vs_read(v->index, blkno, VS_IVF_TIDS, BUFFER_LOCK_EXCLUSIVE, &buf);
+				next = vs_opaque(page)->next;
+				if (next == InvalidBlockNumber)
+				{
+					UnlockReleaseBuffer(buf);
+					break;
+				}
+				page = vs_read(v->index, next, VS_IVF_TIDS, BUFFER_LOCK_EXCLUSIVE, &nextbuf);
+				if (IvfPageTids(page)->count > 0)
+				{
+					UnlockReleaseBuffer(nextbuf);
+					UnlockReleaseBuffer(buf);
+					blkno = next;
+					continue;
+				}
+				vs_change_begin(&change, v->index);
+				vs_opaque(vs_change_page(&change, buf, false))->next = vs_opaque(page)->next;
+				vs_page_free(vs_change_page(&change, nextbuf, false));
+				vs_change_commit(&change);
+				UnlockReleaseBuffer(nextbuf);
+				UnlockReleaseBuffer(buf);
+				vs_record_free(v->index, next);
+			}
+		}
+}
