@@ -7,7 +7,7 @@
 #     server_init [args]     initdb into $RUN/data (args go to initdb)
 #     server_start [args]    starts it (args are appended to postgresql.conf: 'name = value')
 #     server_stop [mode]     stops it: fast (default) or immediate
-#     server_crash           kill -9 of the postmaster, waits until its children are gone
+#     server_crash           kill -9 of all its processes
 #     server_run CMD...      runs CMD as the server's user (postgres when this is root) in $RUN
 #
 # Set by this file: RUN, PG_CONFIG, PGBIN, and for clients PGHOST PGPORT PGUSER PGDATABASE PATH.
@@ -18,11 +18,10 @@ SERVER_SOCKET_MAX=90		# a socket path has at most 107 bytes, ".s.PGSQL.54321.loc
 
 server_run()
 {
-	if [ "$(id -u)" = 0 ]; then
-		(cd "$RUN" && HOME="$RUN" setpriv --reuid=postgres --regid=postgres --init-groups "$@")
-	else
-		(cd "$RUN" && "$@")
-	fi
+	local as=()
+	[ "$(id -u)" != 0 ] || as=(env HOME="$RUN" setpriv --reuid=postgres --regid=postgres --init-groups)
+	# It changes folder as that user, which may be one who cannot enter it.
+	"${as[@]}" sh -c 'cd "$0" && exec "$@"' "$RUN" "$@"
 }
 
 # A folder the server's user can reach: build/, or one under the temporary folder when the
@@ -99,21 +98,22 @@ server_stop()
 
 server_crash()
 {
+	# The postmaster first, as it would restart the rest; a busy backend would outlive it for long.
 	kill -9 "$(head -n 1 "$RUN/data/postmaster.pid")"
-	# The next start fails while an orphaned backend still holds the shared memory.
-	while server_has_process
+	while server_processes | xargs -r kill -9 2>/dev/null && [ -n "$(server_processes)" ]
 	do
 		sleep 0.05
 	done
+	# Until somebody reaps the dead postmaster, its lock files name a process that exists.
+	rm -f "$RUN/data/postmaster.pid" "$RUN/.s.PGSQL.$SERVER_PORT" "$RUN/.s.PGSQL.$SERVER_PORT.lock"
 }
 
 # Every process of a server works in its data directory.
-server_has_process()
+server_processes()
 {
-	local cwd
-	for cwd in /proc/[0-9]*/cwd
+	local process
+	for process in /proc/[0-9]*
 	do
-		[ "$(readlink "$cwd")" != "$RUN/data" ] || return 0
+		[ "$(readlink "$process/cwd")" != "$RUN/data" ] || echo "${process#/proc/}"
 	done
-	return 1
 }
