@@ -41,7 +41,7 @@ def parse_arguments():
     d.add_argument("--queries", metavar="PATH", help="file of the queries, if another one")
     d.add_argument("--queries-array", help="name of the queries in an .npz")
     d.add_argument("--holdout", type=int, default=0, help="take this many rows out as queries")
-    d.add_argument("--limit-rows", type=int)
+    d.add_argument("--limit-rows", type=int, help="use the first so many rows of a file")
     d.add_argument("--nq", type=int, help="number of queries (default all; 1,000 for made rows)")
     d.add_argument("--s", type=float, default=1.0, help="spread of made rows")
     d.add_argument("--query-s", type=float, help="second set of made queries, drawn this wide")
@@ -72,6 +72,7 @@ def parse_arguments():
     o.add_argument("--peer", metavar="DSN", help="second server, measured in turn with the first")
     o.add_argument("--peer-extension", default="vector")
     o.add_argument("--peer-index", default="keep")
+    o.add_argument("--peer-storage", help="default: as --storage")
     o.add_argument("--peer-effort", nargs="+", action="extend", metavar="'NAME=VALUE ...'")
     args = p.parse_args()
     if bool(args.data) == bool(args.made):
@@ -83,18 +84,19 @@ def run(args):
     facts = report.machine_facts()
     rows = load_data(args)
     sides = [Side(Target("ours" if args.peer else "server", args.dsn, args.extension, args.metric,
-                         args.index, args.set, args.work), args.effort)]
+                         args.index, args.set, args.work), args.effort, args.storage)]
     if args.peer:
         sides.append(Side(Target("peer", args.peer, args.peer_extension, args.metric,
-                                 args.peer_index, args.set, args.work), args.peer_effort))
+                                 args.peer_index, args.set, args.work), args.peer_effort,
+                          args.peer_storage or args.storage))
     for side in sides:
-        facts += side.target.facts()
-    print(report.facts_text(facts + [("data", f"{rows.about}, {args.metric}, storage"
-                                              f" {args.storage}")]), flush=True)
-    result = {"facts": dict(facts), "data": rows.about}
+        facts += side.target.facts() + [(f"{side.target.name} storage", side.storage)]
+    facts.append(("data", f"{rows.about}, {args.metric}"))
+    print(report.facts_text(facts), flush=True)
+    result = {"facts": dict(facts)}
 
     for side in sides:
-        seconds = side.target.load(rows, args.storage, args.reload)
+        seconds = side.target.load(rows, side.storage, args.reload)
         say(f"{side.target.name}: " + ("items were loaded already" if seconds is None
                                        else f"loaded in {seconds:.1f} s"))
     if args.until != "load":
@@ -113,8 +115,8 @@ def run(args):
 class Side:
     """A server with its list of efforts and what was measured at each."""
 
-    def __init__(self, target, efforts):
-        self.target = target
+    def __init__(self, target, efforts, storage):
+        self.target, self.storage = target, storage
         self.points = [Point(e) for e in efforts or [""]]
         self.floor, self.distance, self.parameter = {}, {}, None
 
