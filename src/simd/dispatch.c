@@ -185,10 +185,11 @@ static void
 feature(bool found, const char *name)
 {
 	size_t		used = strlen(cpu.features);
+	size_t		len = strlen(name);
 
-	if (!found || used + strlen(name) + 2 > sizeof(cpu.features))
+	if (!found || used + len + 2 > sizeof(cpu.features))
 		return;
 	if (used > 0)
 		cpu.features[used++] = ' ';
-	strcpy(cpu.features + used, name);
+	memcpy(cpu.features + used, name, len + 1);
 }

@@ -16,9 +16,9 @@
  *	v_signs(bits)	-0.0 where a bit is set, else +0.0; v_xor
  *	v_hadamard(x)	all butterflies inside one vector, nearest first
  *	v_unpack_u4(p, lo, hi)	a group of 4-bit codes as floats
- *	v_square64(x, acc)	adds x^2 to two VD accumulators; v_sum64(a, b)
- * It gives static functions k_* for kernels.def. VF_WIDTH is undefined at the
- * end by the level file, which may still need it.
+ *	v_clear64(acc), v_sum64(acc) of four VD accumulators; v_square64(x, acc)
+ *	adds x^2 to the first two
+ * It gives static functions k_* for kernels.def, and undefines VF_WIDTH.
  *
  * Idea: `op` and `half` are constants after inlining, so one loop serves four
  * metrics and two element types. Four accumulators hide the latency of FMA;
@@ -466,5 +466,6 @@ k_f32_to_s8(const float *in, float mul, int8_t *out, size_t n)
 		v_store_s8_tail(out + i, scale_s8(v_load_tail(in + i, n - i), mul), n - i);
 }
 
+#undef VF_WIDTH
 #undef VF_UNROLL
 #undef MANY_ROWS
