@@ -3,21 +3,6 @@
 \pset format unaligned
 \pset tuples_only on
 
--- the result of a query as text, or its SQLSTATE, message and detail
-CREATE FUNCTION pg_temp.attempt(query text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-	message text;
-	detail text;
-BEGIN
-	EXECUTE query INTO result;
-	RETURN result;
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
-	RETURN concat_ws(' | ', SQLSTATE, message, nullif(detail, ''));
-END
-$$;
-
 -- equal vectors have equal hashes, and the two functions agree for seed 0
 CREATE TABLE types_hash (id int, v vector);
 INSERT INTO types_hash SELECT i, array_agg(CASE WHEN j * i % 4 = 0 THEN (CASE WHEN i % 2 = 0 THEN '-0' ELSE '0' END)::real ELSE i / 10 + j % 5 END ORDER BY j)::vector
