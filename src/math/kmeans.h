@@ -53,6 +53,8 @@ typedef struct VmTree
 	int8_t	   *top;			/* ntop x kdim */
 	int8_t	   *leaf;			/* nleaf x kdim */
 	int		   *leaf_start;		/* ntop + 1 */
+	int32_t    *top_bias;		/* filled by training; a tree from elsewhere */
+	int32_t    *leaf_bias;		/* may have NULL: then every call computes them */
 } VmTree;
 
 /*

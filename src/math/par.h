@@ -1,5 +1,5 @@
 /*
- * par.h -- the only way to run threads: a parallel loop over OpenMP.
+ * par.h -- the only way to run threads: a parallel loop.
  *
  * What it is not: a way to call the server from a thread. Bodies run in pure
  * code on memory the caller prepared; no palloc, no ereport, no buffer access.
@@ -20,7 +20,8 @@ int			vm_par_cores(void);
 
 /*
  * Runs body over [0, n) in chunks of `grain`, dynamically scheduled on at most
- * nthreads threads. nthreads <= 1 runs in the caller, without OpenMP at all.
+ * nthreads threads, the caller among them; fewer if the system has no more.
+ * nthreads <= 1 creates none.
  */
 void		vm_par_for(int nthreads, size_t n, size_t grain, VmParBody body, void *arg);
 
