@@ -11,9 +11,10 @@
 #include "pg/options.h"
 #include "simd/simd.h"
 
+extern VECPG_EXPORT const Pg_magic_struct *Pg_magic_func(void);
 PG_MODULE_MAGIC;
 
-PGDLLEXPORT void _PG_init(void);
+extern VECPG_EXPORT void _PG_init(void);
 
 void
 _PG_init(void)

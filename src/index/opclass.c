@@ -32,21 +32,21 @@ static const VecOpclass opclasses[] = {
 	{3, "vector_cosine_ops", VQ_L2, true, VECTOR_MAX_DIM, vt_cosine},
 };
 
-VT_FUNCTION(vecpg_vector_l2_support);
+VECPG_FUNCTION(vecpg_vector_l2_support);
 Datum
 vecpg_vector_l2_support(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(&opclasses[0]);
 }
 
-VT_FUNCTION(vecpg_vector_ip_support);
+VECPG_FUNCTION(vecpg_vector_ip_support);
 Datum
 vecpg_vector_ip_support(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(&opclasses[1]);
 }
 
-VT_FUNCTION(vecpg_vector_cosine_support);
+VECPG_FUNCTION(vecpg_vector_cosine_support);
 Datum
 vecpg_vector_cosine_support(PG_FUNCTION_ARGS)
 {

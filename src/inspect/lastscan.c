@@ -11,7 +11,7 @@
 
 #include "index/vindex.h"
 
-VT_FUNCTION(vecpg_last_scan);
+VECPG_FUNCTION(vecpg_last_scan);
 Datum
 vecpg_last_scan(PG_FUNCTION_ARGS)
 {

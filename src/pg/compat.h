@@ -24,6 +24,18 @@
 #include "storage/relfilelocator.h"
 #endif
 
+/*
+ * The module is compiled with hidden visibility, and before 16 neither
+ * PGDLLEXPORT nor PG_FUNCTION_INFO_V1 undoes it: a declaration that comes
+ * first does, on all versions. VECPG_FUNCTION opens the definition of an
+ * SQL-callable function.
+ */
+#define VECPG_EXPORT __attribute__((visibility("default")))
+#define VECPG_FUNCTION(name) \
+	extern VECPG_EXPORT Datum name(PG_FUNCTION_ARGS); \
+	extern VECPG_EXPORT const Pg_finfo_record *CppConcat(pg_finfo_, name) (void); \
+	PG_FUNCTION_INFO_V1(name)
+
 /* Identity of a relation's storage: changes with REINDEX and TRUNCATE. */
 #if PG_VERSION_NUM >= 160000
 typedef RelFileLocator VecRelFile;

@@ -200,11 +200,6 @@ vecpg_ivf_lists(const IvfOptions *opts)
 
 /* ---- vecpg_options(): the settings and index options as rows ---- */
 
-PGDLLEXPORT PG_FUNCTION_INFO_V1(vecpg_options);
-PGDLLEXPORT PG_FUNCTION_INFO_V1(vecpg_cpu);
-PGDLLEXPORT Datum vecpg_options(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum vecpg_cpu(PG_FUNCTION_ARGS);
-
 static void
 put_option(ReturnSetInfo *rsinfo, const char *scope, const char *name, const char *help)
 {
@@ -217,6 +212,7 @@ put_option(ReturnSetInfo *rsinfo, const char *scope, const char *name, const cha
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+VECPG_FUNCTION(vecpg_options);
 Datum
 vecpg_options(PG_FUNCTION_ARGS)
 {
@@ -236,6 +232,7 @@ vecpg_options(PG_FUNCTION_ARGS)
 }
 
 /* The kernels' level in use and what the CPU has. */
+VECPG_FUNCTION(vecpg_cpu);
 Datum
 vecpg_cpu(PG_FUNCTION_ARGS)
 {

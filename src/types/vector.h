@@ -86,16 +86,4 @@ extern double vt_norm(int dim, const float *a);
 /* Values first, then length: -1, 0 or 1. -0 equals 0. */
 extern int	vt_compare(const Vector *a, const Vector *b);
 
-/*
- * Opens the definition of an SQL-callable C function. The module is compiled
- * with hidden visibility, and PG_FUNCTION_INFO_V1 marks neither the function
- * nor its info record as exported on servers before 16; a declaration that
- * comes first does, on all of them.
- */
-#define VT_EXPORT __attribute__((visibility("default")))
-#define VT_FUNCTION(name) \
-	extern VT_EXPORT Datum name(PG_FUNCTION_ARGS); \
-	extern VT_EXPORT const Pg_finfo_record *CppConcat(pg_finfo_, name) (void); \
-	PG_FUNCTION_INFO_V1(name)
-
 #endif							/* VECPG_VECTOR_H */

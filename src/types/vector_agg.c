@@ -34,7 +34,7 @@ state_values(ArrayType *state)
 	return (float8 *) ARR_DATA_PTR(state);
 }
 
-VT_FUNCTION(vector_accum);
+VECPG_FUNCTION(vector_accum);
 Datum
 vector_accum(PG_FUNCTION_ARGS)
 {
@@ -64,7 +64,7 @@ vector_accum(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(state);
 }
 
-VT_FUNCTION(vector_combine);
+VECPG_FUNCTION(vector_combine);
 Datum
 vector_combine(PG_FUNCTION_ARGS)
 {
@@ -90,7 +90,7 @@ vector_combine(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(state);
 }
 
-VT_FUNCTION(vector_avg);
+VECPG_FUNCTION(vector_avg);
 Datum
 vector_avg(PG_FUNCTION_ARGS)
 {

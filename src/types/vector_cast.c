@@ -34,7 +34,7 @@ static const ArraySource array_sources[] = {
 	{NUMERICOID, from_numeric},
 };
 
-VT_FUNCTION(array_to_vector);
+VECPG_FUNCTION(array_to_vector);
 Datum
 array_to_vector(PG_FUNCTION_ARGS)
 {
@@ -111,7 +111,7 @@ from_numeric(ArrayType *array, int dim, float *x)
 	pfree(items);
 }
 
-VT_FUNCTION(vector_to_float4);
+VECPG_FUNCTION(vector_to_float4);
 Datum
 vector_to_float4(PG_FUNCTION_ARGS)
 {
@@ -130,7 +130,7 @@ vector_to_float4(PG_FUNCTION_ARGS)
 }
 
 /* The cast from vector to vector(n): checks, changes nothing. */
-VT_FUNCTION(vector_enforce_typmod);
+VECPG_FUNCTION(vector_enforce_typmod);
 Datum
 vector_enforce_typmod(PG_FUNCTION_ARGS)
 {

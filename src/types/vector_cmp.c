@@ -45,49 +45,49 @@ compare(FunctionCallInfo fcinfo)
 	return order;
 }
 
-VT_FUNCTION(vector_cmp);
+VECPG_FUNCTION(vector_cmp);
 Datum
 vector_cmp(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT32(compare(fcinfo));
 }
 
-VT_FUNCTION(vector_lt);
+VECPG_FUNCTION(vector_lt);
 Datum
 vector_lt(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(compare(fcinfo) < 0);
 }
 
-VT_FUNCTION(vector_le);
+VECPG_FUNCTION(vector_le);
 Datum
 vector_le(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(compare(fcinfo) <= 0);
 }
 
-VT_FUNCTION(vector_eq);
+VECPG_FUNCTION(vector_eq);
 Datum
 vector_eq(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(compare(fcinfo) == 0);
 }
 
-VT_FUNCTION(vector_ne);
+VECPG_FUNCTION(vector_ne);
 Datum
 vector_ne(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(compare(fcinfo) != 0);
 }
 
-VT_FUNCTION(vector_ge);
+VECPG_FUNCTION(vector_ge);
 Datum
 vector_ge(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(compare(fcinfo) >= 0);
 }
 
-VT_FUNCTION(vector_gt);
+VECPG_FUNCTION(vector_gt);
 Datum
 vector_gt(PG_FUNCTION_ARGS)
 {
@@ -120,14 +120,14 @@ hash(FunctionCallInfo fcinfo, uint64 seed)
 }
 
 /* The server requires the low half of the extended hash with seed 0. */
-VT_FUNCTION(hash_vector);
+VECPG_FUNCTION(hash_vector);
 Datum
 hash_vector(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_UINT32((uint32) hash(fcinfo, 0));
 }
 
-VT_FUNCTION(hash_vector_extended);
+VECPG_FUNCTION(hash_vector_extended);
 Datum
 hash_vector_extended(PG_FUNCTION_ARGS)
 {

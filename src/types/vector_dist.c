@@ -76,28 +76,28 @@ distance(FunctionCallInfo fcinfo, Distance metric)
 	PG_RETURN_FLOAT8(metric(a->dim, a->x, b->x));
 }
 
-VT_FUNCTION(l2_distance);
+VECPG_FUNCTION(l2_distance);
 Datum
 l2_distance(PG_FUNCTION_ARGS)
 {
 	return distance(fcinfo, vt_l2);
 }
 
-VT_FUNCTION(vector_negative_inner_product);
+VECPG_FUNCTION(vector_negative_inner_product);
 Datum
 vector_negative_inner_product(PG_FUNCTION_ARGS)
 {
 	return distance(fcinfo, vt_ip_neg);
 }
 
-VT_FUNCTION(cosine_distance);
+VECPG_FUNCTION(cosine_distance);
 Datum
 cosine_distance(PG_FUNCTION_ARGS)
 {
 	return distance(fcinfo, vt_cosine);
 }
 
-VT_FUNCTION(l1_distance);
+VECPG_FUNCTION(l1_distance);
 Datum
 l1_distance(PG_FUNCTION_ARGS)
 {
@@ -110,7 +110,7 @@ inner(int dim, const float *a, const float *b)
 	return (double) vk->dot_f32(a, b, dim);
 }
 
-VT_FUNCTION(inner_product);
+VECPG_FUNCTION(inner_product);
 Datum
 inner_product(PG_FUNCTION_ARGS)
 {
@@ -123,7 +123,7 @@ l2_squared(int dim, const float *a, const float *b)
 	return (double) vk->l2sq_f32(a, b, dim);
 }
 
-VT_FUNCTION(vector_l2_squared_distance);
+VECPG_FUNCTION(vector_l2_squared_distance);
 Datum
 vector_l2_squared_distance(PG_FUNCTION_ARGS)
 {
@@ -143,14 +143,14 @@ spherical(int dim, const float *a, const float *b)
 	return acos(cosine) / M_PI;
 }
 
-VT_FUNCTION(vector_spherical_distance);
+VECPG_FUNCTION(vector_spherical_distance);
 Datum
 vector_spherical_distance(PG_FUNCTION_ARGS)
 {
 	return distance(fcinfo, spherical);
 }
 
-VT_FUNCTION(vector_norm);
+VECPG_FUNCTION(vector_norm);
 Datum
 vector_norm(PG_FUNCTION_ARGS)
 {

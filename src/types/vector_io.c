@@ -61,7 +61,7 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-VT_FUNCTION(vector_in);
+VECPG_FUNCTION(vector_in);
 Datum
 vector_in(PG_FUNCTION_ARGS)
 {
@@ -279,7 +279,7 @@ count_commas(const char *text)
 }
 
 /* The shortest decimals that read back as the same floats. */
-VT_FUNCTION(vector_out);
+VECPG_FUNCTION(vector_out);
 Datum
 vector_out(PG_FUNCTION_ARGS)
 {
@@ -301,7 +301,7 @@ vector_out(PG_FUNCTION_ARGS)
 	PG_RETURN_CSTRING(text);
 }
 
-VT_FUNCTION(vector_typmod_in);
+VECPG_FUNCTION(vector_typmod_in);
 Datum
 vector_typmod_in(PG_FUNCTION_ARGS)
 {
@@ -324,7 +324,7 @@ vector_typmod_in(PG_FUNCTION_ARGS)
 }
 
 /* int16 dim, int16 0, then dim big-endian floats. */
-VT_FUNCTION(vector_recv);
+VECPG_FUNCTION(vector_recv);
 Datum
 vector_recv(PG_FUNCTION_ARGS)
 {
@@ -357,7 +357,7 @@ vector_recv(PG_FUNCTION_ARGS)
 	PG_RETURN_VECTOR_P(vec);
 }
 
-VT_FUNCTION(vector_send);
+VECPG_FUNCTION(vector_send);
 Datum
 vector_send(PG_FUNCTION_ARGS)
 {

@@ -25,7 +25,7 @@ static void check_overflow(const Vector *result);
  * is added to in place. A state that had to be detoasted lives in a shorter
  * lived context and is not.
  */
-VT_FUNCTION(vector_add);
+VECPG_FUNCTION(vector_add);
 Datum
 vector_add(PG_FUNCTION_ARGS)
 {
@@ -45,7 +45,7 @@ vector_add(PG_FUNCTION_ARGS)
 	PG_RETURN_VECTOR_P(result);
 }
 
-VT_FUNCTION(vector_sub);
+VECPG_FUNCTION(vector_sub);
 Datum
 vector_sub(PG_FUNCTION_ARGS)
 {
@@ -61,7 +61,7 @@ vector_sub(PG_FUNCTION_ARGS)
 	PG_RETURN_VECTOR_P(result);
 }
 
-VT_FUNCTION(vector_mul);
+VECPG_FUNCTION(vector_mul);
 Datum
 vector_mul(PG_FUNCTION_ARGS)
 {
@@ -93,7 +93,7 @@ check_overflow(const Vector *result)
 	}
 }
 
-VT_FUNCTION(vector_concat);
+VECPG_FUNCTION(vector_concat);
 Datum
 vector_concat(PG_FUNCTION_ARGS)
 {
@@ -114,7 +114,7 @@ vector_concat(PG_FUNCTION_ARGS)
  * (as substring does, except that an empty result is an error). 64-bit sums:
  * start and count may be any integers.
  */
-VT_FUNCTION(subvector);
+VECPG_FUNCTION(subvector);
 Datum
 subvector(PG_FUNCTION_ARGS)
 {
@@ -133,7 +133,7 @@ subvector(PG_FUNCTION_ARGS)
 }
 
 /* A zero vector has no direction and stays zero. */
-VT_FUNCTION(l2_normalize);
+VECPG_FUNCTION(l2_normalize);
 Datum
 l2_normalize(PG_FUNCTION_ARGS)
 {
@@ -147,7 +147,7 @@ l2_normalize(PG_FUNCTION_ARGS)
 }
 
 /* Bit i is element i > 0; the first bit is the highest of the first byte. */
-VT_FUNCTION(binary_quantize);
+VECPG_FUNCTION(binary_quantize);
 Datum
 binary_quantize(PG_FUNCTION_ARGS)
 {
@@ -167,7 +167,7 @@ binary_quantize(PG_FUNCTION_ARGS)
  * Fetches the first chunk of a toasted vector only, so that it is cheap enough
  * for constraints and filters; the whole size is known without the rest.
  */
-VT_FUNCTION(vector_dims);
+VECPG_FUNCTION(vector_dims);
 Datum
 vector_dims(PG_FUNCTION_ARGS)
 {

@@ -21,7 +21,7 @@
 
 static bytea *ivfoptions(Datum reloptions, bool validate);
 
-VT_FUNCTION(ivfhandler);
+VECPG_FUNCTION(ivfhandler);
 Datum
 ivfhandler(PG_FUNCTION_ARGS)
 {

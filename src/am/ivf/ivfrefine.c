@@ -71,6 +71,12 @@ ivf_refine_step(IvfScan s)
 			break;
 		refine_one(s, vp_heap_pop(s->todo, &s->ntodo).item);
 	}
+	/*
+	 * The executor gives out the last of the quota when it sees a bound beyond
+	 * it: without a row to show, it would have to ask for another step.
+	 */
+	while (s->mode == IVF_BY_BOUND && s->ntodo > 0 && s->greatest_lo <= s->kth)
+		refine_one(s, vp_heap_pop(s->todo, &s->ntodo).item);
 	/* What is left stays a candidate for the next step. */
 	IVF_TRACE_END(t, s->count.refine_us);
 }
@@ -112,12 +118,13 @@ static float
 quota_threshold(IvfScan s)
 {
 	IvfCandidates *c = &s->cand;
-	size_t		quota = (size_t) Min(s->quota, (int64) c->n);
+	/* A little more than the quota, so that one beyond it is among them. */
+	size_t		quota = (size_t) Min(s->quota + s->quota / 8 + 1, (int64) c->n);
 	size_t		n = 0;
 	size_t		i;
 	float		limit = INFINITY;
 
-	if ((int64) c->n <= s->quota || quota == 0)
+	if (c->n == quota || quota == 0)
 		return INFINITY;
 	s->todo = ivf_scan_grow(s, s->todo, &s->todo_cap, c->n, sizeof(VpHeapItem));
 	for (i = 0; i < c->n; i++)
@@ -296,6 +303,7 @@ refine_one(IvfScan s, uint32 cand)
 	ivf_add_row(s, &c->tid[cand], lo, hi, false);
 	if (s->mode == IVF_BY_BOUND)
 	{
+		s->greatest_lo = Max(s->greatest_lo, lo);
 		topk_add(s, hi);
 		ivf_ready_push(s, s->nrows - 1);
 	}

@@ -161,6 +161,7 @@ begin_query(IvfScan s)
 	s->m = ivf_model_get(scan->indexRelation, &s->meta);
 	ivf_model_release_with(s->m, s->cxt);
 	s->last = -INFINITY;
+	s->greatest_lo = -INFINITY;
 	s->emitted_hi = -INFINITY;
 	if (scan->numberOfOrderBys == 0)
 		s->mode = IVF_ENUMERATE;

@@ -101,6 +101,7 @@ typedef struct IvfScanData
 	bool		exhausted;		/* every list read, every candidate taken */
 	bool		sentinel;		/* the step has shown that it is complete */
 	double		kth;			/* quota-th smallest upper value */
+	double		greatest_lo;	/* of all rows refined */
 	double		last;			/* greatest lower value emitted */
 	double		emitted_hi;		/* greatest upper value emitted with recheck */
 
