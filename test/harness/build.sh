@@ -12,7 +12,7 @@ extension_install()
 	# The caller's make must not steer this one.
 	unset MAKEFLAGS MAKELEVEL MFLAGS
 	echo "build: vecpg for $("$PG_CONFIG" --version)"
-	make -C "$ROOT" -j "$(nproc)" "$@" all >"$log" 2>&1 || { tail -n 30 "$log" >&2; return 1; }
+	make -s -C "$ROOT" -j "$(nproc)" "$@" all >"$log" 2>&1 || { tail -n 30 "$log" >&2; return 1; }
 	pkglibdir=$("$PG_CONFIG" --pkglibdir)
 	if [ -w "$pkglibdir" ]; then
 		make -C "$ROOT" "$@" install >>"$log" 2>&1

@@ -100,8 +100,10 @@ server_crash()
 {
 	# The postmaster first, as it would restart the rest; a busy backend would outlive it for long.
 	kill -9 "$(head -n 1 "$RUN/data/postmaster.pid")"
-	while server_processes | xargs -r kill -9 2>/dev/null && [ -n "$(server_processes)" ]
+	local left
+	while left=$(server_processes) && [ -n "$left" ]
 	do
+		kill -9 $left 2>/dev/null
 		sleep 0.05
 	done
 	# Until somebody reaps the dead postmaster, its lock files name a process that exists.
