@@ -32,10 +32,10 @@ do
 	query -v name="$name" -f test/demo/like.sql
 done
 
-title "web servers and proxies only: the same question with a filter"
+title "packages like nginx, in the section httpd only"
 query -f test/demo/filter.sql
 
-title "the plan of such a query, and what it read"
+title "the plan of such a query, with what it read"
 query -f test/demo/plan.sql
 
 title "recall: 200 packages' ten nearest, by the index and by reading every row"

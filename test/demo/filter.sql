@@ -2,7 +2,7 @@
 
 \pset footer off
 SELECT name, section, round((embedding <=> (SELECT embedding FROM packages WHERE name = 'nginx'))::numeric, 3) AS distance,
-	   left(description, 66) AS description
+	   split_part(description, '. ', 1) AS description
 FROM packages
 WHERE section = 'httpd'
 ORDER BY embedding <=> (SELECT embedding FROM packages WHERE name = 'nginx')

@@ -1,9 +1,9 @@
--- The nearest packages to :'name', and the time the query takes once the index is in memory.
+-- The nearest packages to :'name', and the time of the query when the index is in memory.
 
 \pset footer off
 PREPARE nearest(text) AS
 	SELECT name, section, round((embedding <=> (SELECT embedding FROM packages WHERE name = $1))::numeric, 3) AS distance,
-		   left(description, 66) AS description
+		   split_part(description, '. ', 1) AS description
 	FROM packages
 	ORDER BY embedding <=> (SELECT embedding FROM packages WHERE name = $1)
 	LIMIT 6;
