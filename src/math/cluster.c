@@ -27,6 +27,7 @@
 
 #define SLICE_NS 25000000		/* of a parallel region; 100 ms is the limit */
 #define MOVE_GRAIN 8			/* centroids of one item */
+#define SPLIT_PART 8			/* of the way to a row that a half moves */
 #define SHORT_SUMS 256			/* int8 rows that int16 sums hold */
 
 typedef struct Slice
@@ -585,8 +586,12 @@ split_largest(VmRun *run, int into)
 
 /*
  * With d the way from the centroid to a random row of the cluster, the halves
- * start at centroid +- d / 2: the plane between them passes through the old
- * centroid. False if all rows equal the centroid.
+ * start at centroid +- d / 8: the plane between them passes through the old
+ * centroid, and both are hardly farther than it was from rows they should
+ * keep. (With d / 2 they lose them to third centroids. Where rows have more
+ * clusters than there are centroids, one centroid near the mean of all
+ * collects thousands of rows, and splits must be able to break it up.)
+ * False if all rows equal the centroid.
  */
 static bool
 split_cluster(VmRun *run, int j, int into)
@@ -597,6 +602,7 @@ split_cluster(VmRun *run, int j, int into)
 	uint32_t	count = run->start[j + 1] - run->start[j];
 	uint32_t	at = (uint32_t) (vp_rand(&run->random) % count);
 	const int8_t *row = NULL;
+	int			far = 0;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
@@ -608,13 +614,16 @@ split_cluster(VmRun *run, int j, int into)
 	if (row == NULL)
 		return false;
 	for (int d = 0; d < kdim; d++)
+		far = VP_MAX(far, abs(row[d] - old[d]));
+	for (int d = 0; d < kdim; d++)
 	{
 		int			way = row[d] - old[d];
-		int			half = way / 2;
+		int			part = far < SPLIT_PART ? way : way / SPLIT_PART;
 
-		/* the odd unit goes to the new one, so that the two differ */
-		new[d] = (int8_t) (old[d] + (way - half));
-		old[d] = (int8_t) VP_MAX(-INT8_MAX, VP_MIN(old[d] - half, INT8_MAX));
+		/* so close that an eighth is nothing: one half starts at the row */
+		new[d] = (int8_t) VP_MAX(-INT8_MAX, VP_MIN(old[d] + part, INT8_MAX));
+		if (far >= SPLIT_PART)
+			old[d] = (int8_t) VP_MAX(-INT8_MAX, VP_MIN(old[d] - part, INT8_MAX));
 	}
 	run->bias[j] = vm_bias(old, kdim);
 	run->bias[into] = vm_bias(new, kdim);

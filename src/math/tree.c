@@ -115,22 +115,26 @@ train_tops(const VmEnv *env, const VmCrew *crew, const VmRows *rows, int ntop,
 		   int iters, VmRun *all)
 {
 	VmRun		run = {.rows = rows, .cap = all->cap, .random = all->random};
+	size_t		limit;
 	uint32_t   *ids;
+	int			want = 1;
 
 	run.n = VP_MIN(rows->n, (size_t) ntop * TOP_SAMPLE);
+	limit = TOP_LIMIT * run.n / (size_t) VP_MAX(ntop, 1) + 1;
 	ids = get(env, run.n, sizeof(uint32_t));
 	for (size_t i = 0; i < run.n; i++)
 		ids[i] = (uint32_t) ((i * rows->n + vp_rand(&run.random) % rows->n) / run.n);
 	run.ids = ids;
 	vm_run_alloc(&run, env);
-	vm_run_seed(&run, crew, ntop);
-	for (int i = 0; i < iters; i++)
+	vm_run_seed(&run, crew, 1);
+	for (int i = 0; i < iters; i += want == ntop)
 	{
 		vm_run_assign(&run, crew);
 		vm_run_group(&run);
 		vm_run_move(&run, crew);
+		want = VP_MIN(want * 2, ntop);
 		if (i < iters - 1)
-			vm_run_split(&run, ntop, run.cap, TOP_LIMIT * run.n / (size_t) VP_MAX(ntop, 1) + 1);
+			vm_run_split(&run, want, want == ntop ? run.cap : 0, limit);
 	}
 	all->k = run.k;
 	memcpy(all->cent, run.cent, (size_t) run.k * (size_t) rows->kdim);
@@ -447,9 +451,9 @@ scan_top(const AssignWork *work, int thread, size_t from, int top, AssignScratch
 }
 
 /*
- * Keeps the `want` smallest keys of a row. Steps whose best score is not below
- * the worst kept are skipped at vector speed; equal scores are ordered by id,
- * so that the order in which tops come does not matter.
+ * Keeps the `want` smallest keys of a row. A step's scores are compared with
+ * the worst kept at vector speed; equal scores are ordered by id, so that the
+ * order in which tops come does not matter.
  */
 static void
 offer(int64_t *key, int want, const int32_t *bias, const int32_t *tile, int n, int first)
@@ -458,25 +462,37 @@ offer(int64_t *key, int want, const int32_t *bias, const int32_t *tile, int n, i
 
 	for (; j + VM_SCORE_STEP <= n; j += VM_SCORE_STEP)
 	{
-		if (key_of(vm_least_score(bias + j, tile + j), first + j) >= key[want - 1])
-			continue;
-		for (int i = j; i < j + VM_SCORE_STEP; i++)
+		int32_t		worst = (int32_t) (key[want - 1] >> 32);
+		uint32_t	within = vm_scores_within(bias + j, tile + j, worst);
+
+		for (; within != 0; within &= within - 1)
+		{
+			int			i = j + __builtin_ctz(within);
+
 			insert_key(key, want, key_of(bias[i] - 2 * tile[i], first + i));
+		}
 	}
 	for (; j < n; j++)
-		insert_key(key, want, key_of(bias[j] - 2 * tile[j], first + j));
+	{
+		int64_t		value = key_of(bias[j] - 2 * tile[j], first + j);
+
+		if (value < key[want - 1])
+			insert_key(key, want, value);
+	}
 }
 
+/* Passes the value through the sorted keys without a branch to mispredict. */
 static void
 insert_key(int64_t *key, int want, int64_t value)
 {
-	int			at = want - 1;
+	for (int at = 0; at < want; at++)
+	{
+		int64_t		kept = key[at];
+		bool		less = value < kept;
 
-	if (value >= key[at])
-		return;
-	for (; at > 0 && key[at - 1] > value; at--)
-		key[at] = key[at - 1];
-	key[at] = value;
+		key[at] = less ? value : kept;
+		value = less ? kept : value;
+	}
 }
 
 static int64_t
