@@ -221,8 +221,8 @@ class Target:
 
     def speed(self, script, effort, clients, seconds, seed):
         """One pgbench round: {"qps", "mean", "p50", "p99"}, times in microseconds."""
-        path = os.path.join(self.work, "script.sql")
-        prefix = os.path.join(self.work, f"latency-{os.getpid()}")
+        path = os.path.join(self.work, f"script-{os.getpid()}.sql")
+        prefix = path[:-len(".sql")]
         with open(path, "w") as f:
             f.write(script)
         options = pq.options_of([*self.settings, *effort])
@@ -231,10 +231,10 @@ class Target:
              "-T", str(seconds), "--random-seed", str(seed), "-f", path,
              "-l", "--log-prefix", prefix, self.dsn],
             env={**os.environ, "PGOPTIONS": options}, capture_output=True, text=True)
-        logs = glob.glob(prefix + ".*")
+        logs = [name for name in glob.glob(prefix + ".*") if name != path]
         micros = np.array([int(line.split(None, 3)[2]) for log in logs for line in open(log)])
-        for log in logs:
-            os.remove(log)
+        for name in [path, *logs]:
+            os.remove(name)
         qps = re.search(r"^tps = ([0-9.]+)", result.stdout, re.MULTILINE)
         if result.returncode != 0 or not qps or not len(micros):
             raise pq.Error(f"pgbench on {self.name}: {result.stderr.strip() or result.stdout}")
