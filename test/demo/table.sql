@@ -1,5 +1,6 @@
 -- The demo's table: one row per Debian package (test/data/README.md).
 
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS vecpg;
 
 CREATE TABLE packages (

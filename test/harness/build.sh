@@ -16,6 +16,9 @@ extension_install()
 	pkglibdir=$("$PG_CONFIG" --pkglibdir)
 	if [ -w "$pkglibdir" ]; then
 		make -C "$ROOT" "$@" install >>"$log" 2>&1
+	elif ! command -v sudo >/dev/null; then
+		echo "build: cannot install: $pkglibdir is not writable, and there is no sudo" >&2
+		return 1
 	else
 		sudo make -C "$ROOT" PG_CONFIG="$PG_CONFIG" "$@" install >>"$log" 2>&1
 	fi || { tail -n 30 "$log" >&2; return 1; }
