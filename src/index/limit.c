@@ -5,14 +5,15 @@
  * LIMIT down, yet a scan's first step must be sized for it: too small means a
  * second step, too large means work for nothing.
  *
- * Idea: after ExecutorStart the scan descriptors exist, so the hook walks the
- * plan state from the top, carries the bound of each Limit node through nodes
- * that pass rows one to one, and writes it into our scans.
+ * Idea: after ExecutorStart the hook walks the plan state from the top, carries
+ * the bound of each Limit node through nodes that pass rows one to one, begins
+ * our scans and writes it into them.
  */
 #include "postgres.h"
 
 #include "pg/compat.h"
 
+#include "access/genam.h"
 #include "catalog/pg_type_d.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
@@ -64,7 +65,7 @@ limit_executor_start(QueryDesc *query, int eflags)
 	else
 		standard_ExecutorStart(query, eflags);
 
-	if (n_ams > 0 && query->planstate != NULL)
+	if (n_ams > 0 && query->planstate != NULL && (eflags & EXEC_FLAG_EXPLAIN_ONLY) == 0)
 	{
 		int64		bound = UNKNOWN;
 
@@ -72,16 +73,29 @@ limit_executor_start(QueryDesc *query, int eflags)
 	}
 }
 
+/*
+ * The executor begins an index scan with its first row, and then says nothing
+ * of the plan: so ours is begun here, as it would be there, and marked.
+ */
 static void
 set_scan_bound(IndexScanState *iss, int64 bound)
 {
 	int			i;
 
-	if (iss->iss_ScanDesc == NULL || bound == UNKNOWN)
+	if (bound == UNKNOWN || iss->iss_RelationDesc == NULL || iss->iss_ScanDesc != NULL ||
+		iss->ss.ps.plan->parallel_aware)
 		return;
 	for (i = 0; i < n_ams; i++)
 		if ((void *) iss->iss_RelationDesc->rd_indam->amgettuple == our_ams[i])
-			((ViScan *) iss->iss_ScanDesc->opaque)->limit = bound;
+			break;
+	if (i == n_ams)
+		return;
+	iss->iss_ScanDesc = vecpg_index_beginscan(iss);
+	((ViScan *) iss->iss_ScanDesc->opaque)->limit = bound;
+	/* Run-time keys are not known yet: the executor rescans when they are. */
+	if (iss->iss_NumRuntimeKeys == 0)
+		index_rescan(iss->iss_ScanDesc, iss->iss_ScanKeys, iss->iss_NumScanKeys,
+					 iss->iss_OrderByKeys, iss->iss_NumOrderByKeys);
 }
 
 /* bound: int64, the most rows the parent can ask this node for. */

@@ -104,9 +104,10 @@ vi_value(const VecOpclass *oc, double value)
 {
 	if (oc->metric == VQ_IP)
 		return value;
+	value = Max(value, 0);		/* a lower bound may have gone below */
 	if (oc->normalise)
 		return value / 2;		/* |a - b|^2 = 2 - 2 <a,b> for unit vectors */
-	return value > 0 ? sqrt(value) : 0;
+	return sqrt(value);
 }
 
 /*

@@ -111,6 +111,19 @@ vecpg_count_search(IndexScanDesc scan)
 #define VECPG_HAVE_DISABLED_NODES 0
 #endif
 
+/* Begins the scan of an index scan node as the executor does. */
+#if PG_VERSION_NUM >= 180000
+#define vecpg_index_beginscan(iss) \
+	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, \
+					(iss)->ss.ps.state->es_snapshot, &(iss)->iss_Instrument, \
+					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+#else
+#define vecpg_index_beginscan(iss) \
+	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, \
+					(iss)->ss.ps.state->es_snapshot, \
+					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+#endif
+
 /* Fields of IndexAmRoutine that came after 15. */
 static inline void
 vecpg_am_extra(IndexAmRoutine *am)

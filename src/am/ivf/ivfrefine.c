@@ -36,7 +36,7 @@
 static void select_candidates(IvfScan s);
 static bool refine_one(IvfScan s, uint32 cand);
 static bool read_refine(IvfScan s, uint32 cand, VqBound *bound, int *part);
-static void to_value(IvfScan s, const VqBound *b, int part, double *lo, double *hi);
+static void to_value(IvfScan s, const VqBound *b, int part, IvfRow *row);
 static void rerank_row(IvfScan s, uint32 row);
 static void topk_reset(IvfScan s);
 static void topk_add(IvfScan s, double hi);
@@ -215,16 +215,14 @@ topk_reset(IvfScan s)
 /* ---- rows ---- */
 
 void
-ivf_add_row(IvfScan s, const IvfTid *tid, double lo, double hi, bool exact)
+ivf_add_row(IvfScan s, const IvfTid *tid, const IvfRow *value)
 {
 	IvfRow	   *row;
 
 	s->rows = ivf_scan_grow(s, s->rows, &s->rows_cap, s->nrows + 1, sizeof(IvfRow));
 	row = &s->rows[s->nrows++];
-	row->lo = lo;
-	row->hi = hi;
+	*row = *value;
 	row->tid = *tid;
-	row->exact = exact;
 }
 
 void
@@ -281,10 +279,9 @@ static bool
 refine_one(IvfScan s, uint32 cand)
 {
 	IvfCandidates *c = &s->cand;
-	VqBound		bound = {0, -INFINITY, INFINITY};
-	int			part = 0;
-	double		lo = -INFINITY;
-	double		hi = INFINITY;
+	IvfRow		row = {-INFINITY, INFINITY, -INFINITY};
+	VqBound		bound;
+	int			part;
 
 	CHECK_FOR_INTERRUPTS();
 	if (s->m->codec)
@@ -295,22 +292,22 @@ refine_one(IvfScan s, uint32 cand)
 			return false;
 		}
 		if (!s->wild)
-			to_value(s, &bound, part, &lo, &hi);
+			to_value(s, &bound, part, &row);
 	}
 	else
-		lo = low_value(s, c->low[cand]);
+		row.lo = low_value(s, c->low[cand]);
 	c->low[cand] = INFINITY;
-	ivf_add_row(s, &c->tid[cand], lo, hi, false);
+	ivf_add_row(s, &c->tid[cand], &row);
 	if (s->mode == IVF_BY_BOUND)
 	{
-		s->greatest_lo = Max(s->greatest_lo, lo);
-		topk_add(s, hi);
+		s->greatest_lo = Max(s->greatest_lo, row.lo);
+		topk_add(s, row.hi);
 		ivf_ready_push(s, s->nrows - 1);
 	}
 	else
 	{
 		/* Rounded down: a float key must not pass a double value. */
-		float		key = nextafterf((float) lo, -INFINITY);
+		float		key = nextafterf((float) row.lo, -INFINITY);
 
 		s->mid = ivf_scan_grow(s, s->mid, &s->mid_cap, s->nmid + 1, sizeof(VpHeapItem));
 		vp_heap_push(s->mid, &s->nmid, key, s->nrows - 1);
@@ -398,30 +395,29 @@ low_value(IvfScan s, float low)
 }
 
 /*
- * A bound of the rotated space becomes a bound of what the operator computes:
- * slack for the rotation's and the operator's own float32 rounding is added on
- * both sides. Under rerank the interval shrinks to eps standard deviations.
+ * A bound of the rotated space becomes an interval of what the operator
+ * computes. Slack for the rotation's and the operator's own float32 rounding
+ * is added on both sides. The code's error e has a direction that the random
+ * rotation makes independent of the query's, so that the part of the certain
+ * interval used is refine_eps = eps / sqrt(dim - 1) of it: eps standard
+ * deviations. The certain lower end is kept for the executor's recheck, which
+ * raises an error for a bound above the value it computes.
  */
 static void
-to_value(IvfScan s, const VqBound *b, int part, double *lo, double *hi)
+to_value(IvfScan s, const VqBound *b, int part, IvfRow *row)
 {
 	IvfModel   *m = s->m;
 	double		ulps = (m->dim / 8.0 + 32) / 16777216.0;
-	double		from = b->lo;
-	double		to = b->hi;
+	double		est = b->est;
+	double		below = b->est - b->lo;
+	double		above = b->hi - b->est;
 	double		slack;
 
-	if (s->mode == IVF_BY_RERANK)
-	{
-		from = b->est - (b->est - from) * s->refine_eps;
-		to = b->est + (to - b->est) * s->refine_eps;
-	}
 	if (m->oc->metric == VQ_IP)
 	{
 		double		x = m->mean_norm + sqrt(Max(s->part_dist2[part], 0)) + s->magnitude;
 
-		from -= s->mean_dot;
-		to -= s->mean_dot;
+		est -= s->mean_dot;
 		slack = ulps * s->magnitude * (x + fabs(b->est) / Max(s->magnitude, 1e-30));
 	}
 	else
@@ -430,22 +426,29 @@ to_value(IvfScan s, const VqBound *b, int part, double *lo, double *hi)
 
 		slack = ulps * (s->magnitude * s->magnitude + x * x);
 	}
-	from -= slack;
-	to += slack;
-	if (!(from >= -FLT_MAX) || !(to <= FLT_MAX))
+	if (!(est - below - slack >= -FLT_MAX) || !(est + above + slack <= FLT_MAX))
 		return;					/* keeps (-inf, +inf) */
-	*lo = m->oc->metric == VQ_IP ? from : vi_value(m->oc, Max(from, 0));
-	*hi = vi_value(m->oc, to);
+	row->sure = vi_value(m->oc, est - below - slack);
+	row->lo = vi_value(m->oc, est - below * s->refine_eps - slack);
+	row->hi = vi_value(m->oc, est + above * s->refine_eps + slack);
 }
 
 /* ---- heap rows ---- */
 
+/*
+ * Standard deviations within which a bound mode's interval holds: two in a
+ * billion lie outside, and all that can happen then is that two rows whose
+ * distances are nearly equal change places.
+ */
+#define BOUND_EPS 6.0f
+
 void
 ivf_refine_begin(IvfScan s)
 {
-	/* Errors of an unbiased estimate fall off as 1 / sqrt(dim - 1). */
-	s->refine_eps = vq_bit_eps(vecpg_epsilon, s->m->dim) / sqrt(Max(s->m->dim - 1, 1));
-	s->refine_eps = Min(s->refine_eps, 1);
+	float		eps = s->mode == IVF_BY_BOUND ? BOUND_EPS : vecpg_epsilon;
+
+	/* Small dims: never more than the certain interval. */
+	s->refine_eps = Min(1, eps / sqrt(Max(s->m->dims - 1, 1)));
 }
 
 void
@@ -521,7 +524,7 @@ rerank_row(IvfScan s, uint32 row)
 	IVF_TRACE_BEGIN(t);
 	if (ivf_rerank(s, &s->rows[row].tid, &value) && !isnan(value))
 	{
-		s->rows[row].lo = s->rows[row].hi = value;
+		s->rows[row].lo = s->rows[row].hi = s->rows[row].sure = value;
 		s->rows[row].exact = true;
 		topk_add(s, value);
 		ivf_ready_push(s, row);

@@ -12,7 +12,7 @@
  *
  * In IVF_BY_BOUND a row leaves with the lower end of its interval, to be
  * rechecked by the executor's reorder queue, unless its interval meets no
- * other: then its place is certain and the recheck (and the detoasting of the
+ * other: then its place is known and the recheck (and the detoasting of the
  * vector) is saved. One row past the quota is given out as a sentinel: its
  * bound lets the executor release all that came before.
  *
@@ -260,16 +260,18 @@ first_step(IvfScan s)
 	ivf_probe_tids(s, IVF_TIDS_WILD);
 	for (sort = 0; sort < (int) s->ntids; sort++)
 	{
+		IvfRow		row = {-INFINITY, INFINITY, -INFINITY};
 		IvfTid		tid;
-		double		value;
 
 		ivf_tid_set(&tid, &s->tids[sort]);
-		if (s->mode == IVF_BY_BOUND)
-			ivf_add_row(s, &tid, -INFINITY, INFINITY, false);
-		else if (ivf_rerank(s, &tid, &value))
-			ivf_add_row(s, &tid, value, value, true);
-		else
-			continue;
+		if (s->mode == IVF_BY_RERANK)
+		{
+			if (!ivf_rerank(s, &tid, &row.lo))
+				continue;
+			row.hi = row.sure = row.lo;
+			row.exact = true;
+		}
+		ivf_add_row(s, &tid, &row);
 		ivf_ready_push(s, s->nrows - 1);
 	}
 	s->nwild = s->nrows;
@@ -374,7 +376,7 @@ emit_ready(IvfScan s)
 		s->last = Max(s->last, row->lo);
 		if (recheck)
 			s->emitted_hi = Max(s->emitted_hi, row->hi);
-		emit(s, &row->tid, row->lo, false, recheck);
+		emit(s, &row->tid, recheck ? row->sure : row->lo, false, recheck);
 		return true;
 	}
 	return false;

@@ -41,11 +41,15 @@ typedef struct IvfCandidates
 	uint16	   *ref_idx;
 } IvfCandidates;
 
-/* A row with a bound of its value, in the operator's own unit. */
+/*
+ * A row with an interval of its value, in the operator's own unit: [lo, hi]
+ * holds it but for once in a billion (IVF_BY_BOUND), sure is below it always.
+ */
 typedef struct IvfRow
 {
 	double		lo;
 	double		hi;
+	double		sure;
 	IvfTid		tid;
 	bool		exact;			/* lo = hi = the operator's value */
 } IvfRow;
@@ -80,7 +84,7 @@ typedef struct IvfScanData
 	float		magnitude;		/* |q| + |mean|, for rounding slack */
 	VqBitQuery	bit;
 	float		eps;
-	float		refine_eps;		/* standard deviation over residual length */
+	float		refine_eps;		/* share of the certain interval that is used */
 
 	/* partitions and lists */
 	VpHeapItem *parts;			/* unopened, nearest first */
@@ -169,7 +173,7 @@ extern void ivf_refine_step(IvfScan s);
 extern void ivf_refine_end(IvfScan s);
 extern void ivf_ready_push(IvfScan s, uint32 row);
 extern uint32 ivf_ready_pop(IvfScan s);
-extern void ivf_add_row(IvfScan s, const IvfTid *tid, double lo, double hi, bool exact);
+extern void ivf_add_row(IvfScan s, const IvfTid *tid, const IvfRow *value);
 extern bool ivf_rerank(IvfScan s, const IvfTid *tid, double *value);
 
 /* Starts / stops a clock that runs under vecpg.trace only. */

@@ -50,6 +50,7 @@ static void sample_callback(Relation index, ItemPointer tid, Datum *values, bool
 							bool alive, void *state);
 static int	choose_lists(IvfBuild *b);
 static void train_tree(IvfBuild *b, int nlists);
+static void keep_tree(IvfBuild *b);
 static void one_leaf_tree(IvfBuild *b);
 static void make_centroids(IvfBuild *b);
 
@@ -275,20 +276,29 @@ train_tree(IvfBuild *b, int nlists)
 	/* The trainer's scratch goes when the tree has been copied out of it. */
 	env.arg = AllocSetContextCreate(b->cxt, "ivf k-means", ALLOCSET_DEFAULT_SIZES);
 	vm_tree_train(&env, &rows, ntop, nlists, 8, &b->tree, b->sample_leaf);
-	{
-		VmTree	   *t = &b->tree;
-		int8	   *top = ivf_build_alloc(b, (Size) t->ntop * t->kdim);
-		int8	   *leaf = ivf_build_alloc(b, (Size) t->nleaf * t->kdim);
-		int		   *start = ivf_build_alloc(b, sizeof(int) * (t->ntop + 1));
-
-		memcpy(top, t->top, (Size) t->ntop * t->kdim);
-		memcpy(leaf, t->leaf, (Size) t->nleaf * t->kdim);
-		memcpy(start, t->leaf_start, sizeof(int) * (t->ntop + 1));
-		t->top = top;
-		t->leaf = leaf;
-		t->leaf_start = start;
-	}
+	keep_tree(b);
 	MemoryContextDelete(env.arg);
+}
+
+static void *
+keep(IvfBuild *b, const void *from, Size bytes)
+{
+	void	   *to = ivf_build_alloc(b, bytes);
+
+	memcpy(to, from, bytes);
+	return to;
+}
+
+static void
+keep_tree(IvfBuild *b)
+{
+	VmTree	   *t = &b->tree;
+
+	t->top = keep(b, t->top, (Size) t->ntop * t->kdim);
+	t->leaf = keep(b, t->leaf, (Size) t->nleaf * t->kdim);
+	t->top_bias = keep(b, t->top_bias, sizeof(int32) * t->ntop);
+	t->leaf_bias = keep(b, t->leaf_bias, sizeof(int32) * t->nleaf);
+	t->leaf_start = keep(b, t->leaf_start, sizeof(int) * (t->ntop + 1));
 }
 
 /* An index without rows: one list about the origin. */
