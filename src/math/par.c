@@ -80,7 +80,8 @@ vm_par_for(int nthreads, size_t n, size_t grain, VmParBody body, void *arg)
 	Region		region = {body, arg, n, VP_MAX(grain, 1), 0};
 	Worker		workers[THREADS_MAX];
 	size_t		chunks = n / region.grain + (n % region.grain != 0);
-	int			want = (int) VP_MIN((size_t) VP_MIN(nthreads, THREADS_MAX), chunks);
+	size_t		most = (size_t) VP_MAX(1, VP_MIN(nthreads, THREADS_MAX));
+	int			want = (int) VP_MIN(most, chunks);
 	int			started = 1;	/* the caller is number 0 */
 	sigset_t	all;
 	sigset_t	saved;

@@ -15,6 +15,7 @@
 #include <math.h>
 
 #include "quant/quant.h"
+#include "simd/simd.h"
 
 extern const VqCodec vq_codec_rabitq8;
 extern const VqCodec vq_codec_rabitq4;
@@ -25,15 +26,16 @@ extern const VqCodec vq_codec_flat;
 #define VQ_TINY 0x1p-149		/* the smallest float32 */
 
 /*
- * A float32 sum of n products in the kernels is off by at most this times the
- * sum of the products' sizes: each of four or more accumulators adds n / 4
- * terms, and 16 covers the merging and what was rounded before and after. In
- * addition every product may be off by VQ_TINY where float32 underflows.
+ * A kernel's float32 sum of dim products is off by at most this times the sum
+ * of the products' sizes: the scalar level adds one after the other, the
+ * others in at least eight lanes; 16 covers the merging and what was rounded
+ * before and after. In addition every product may be off by VQ_TINY where
+ * float32 underflows.
  */
 VP_INLINE double
 vq_sum_slack(int dim)
 {
-	return (dim / 4 + 16) * VQ_UNIT;
+	return ((vk->level == VK_SCALAR ? dim : dim / 8) + 16) * VQ_UNIT;
 }
 
 VP_INLINE double

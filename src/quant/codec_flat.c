@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "simd/simd.h"
-
 static size_t flat_bytes(int dim);
 static void flat_encode(const float *x, const float *c, int dim, const float *params,
 						float *scratch, uint8_t *code);

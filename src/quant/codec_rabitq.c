@@ -17,7 +17,6 @@
 #include "quant/codec.h"
 
 #include "quant/lanes.h"
-#include "simd/simd.h"
 
 typedef double D4 __attribute__((vector_size(32)));
 

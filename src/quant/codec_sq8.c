@@ -14,8 +14,6 @@
 
 #include <string.h>
 
-#include "simd/simd.h"
-
 #define TOP 255.0f
 
 /* Ranges tried: the sample's largest value times these. */
