@@ -10,9 +10,13 @@
 #include "access/amapi.h"
 #include "access/relscan.h"
 #include "catalog/index.h"
+#include "catalog/pg_class.h"
 #include "commands/vacuum.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 
 #if PG_VERSION_NUM < 150000
@@ -111,18 +115,30 @@ vecpg_count_search(IndexScanDesc scan)
 #define VECPG_HAVE_DISABLED_NODES 0
 #endif
 
-/* Begins the scan of an index scan node as the executor does. */
-#if PG_VERSION_NUM >= 180000
-#define vecpg_index_beginscan(iss) \
-	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, \
-					(iss)->ss.ps.state->es_snapshot, &(iss)->iss_Instrument, \
-					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+/* Whether the current user owns a table (or is superuser). */
+#if PG_VERSION_NUM >= 160000
+#define vecpg_owns_table(relid) object_ownercheck(RelationRelationId, relid, GetUserId())
 #else
-#define vecpg_index_beginscan(iss) \
-	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, \
-					(iss)->ss.ps.state->es_snapshot, \
-					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+#define vecpg_owns_table(relid) pg_class_ownercheck(relid, GetUserId())
 #endif
+
+/* Before code of the table's owner runs for somebody else. */
+#if PG_VERSION_NUM >= 170000
+#define vecpg_restrict_search_path() RestrictSearchPath()
+#else
+#define vecpg_restrict_search_path() ((void) 0)
+#endif
+
+/* 18 passes a place for counters. */
+static inline IndexScanDesc
+vecpg_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int norderbys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, 0, norderbys);
+#else
+	return index_beginscan(heap, index, snapshot, 0, norderbys);
+#endif
+}
 
 /* Fields of IndexAmRoutine that came after 15. */
 static inline void
