@@ -280,7 +280,7 @@ search(Recall *r, int query)
 	memcpy(v->x, q, sizeof(float) * r->dims);
 	ScanKeyEntryInitialize(&key, SK_ORDER_BY, 1, VI_ORDER_STRATEGY, InvalidOid, InvalidOid,
 						   InvalidOid, PointerGetDatum(v));
-	scan = vecpg_index_beginscan(r->heap, r->index, r->snapshot, 1);
+	scan = vecpg_begin_ordered_scan(r->heap, r->index, r->snapshot);
 	index_rescan(scan, NULL, 0, &key, 1);
 	/* What limit.c does for a plan. */
 	((ViScan *) scan->opaque)->limit = r->k;

@@ -115,6 +115,19 @@ vecpg_count_search(IndexScanDesc scan)
 #define VECPG_HAVE_DISABLED_NODES 0
 #endif
 
+/* Begins the scan of an index scan node as the executor does. */
+#if PG_VERSION_NUM >= 180000
+#define vecpg_index_beginscan(iss) \
+	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, \
+					(iss)->ss.ps.state->es_snapshot, &(iss)->iss_Instrument, \
+					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+#else
+#define vecpg_index_beginscan(iss) \
+	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, \
+					(iss)->ss.ps.state->es_snapshot, \
+					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+#endif
+
 /* Whether the current user owns a table (or is superuser). */
 #if PG_VERSION_NUM >= 160000
 #define vecpg_owns_table(relid) object_ownercheck(RelationRelationId, relid, GetUserId())
@@ -129,16 +142,14 @@ vecpg_count_search(IndexScanDesc scan)
 #define vecpg_restrict_search_path() ((void) 0)
 #endif
 
-/* 18 passes a place for counters. */
-static inline IndexScanDesc
-vecpg_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int norderbys)
-{
+/* Begins an ordered scan that belongs to no plan. */
 #if PG_VERSION_NUM >= 180000
-	return index_beginscan(heap, index, snapshot, NULL, 0, norderbys);
+#define vecpg_begin_ordered_scan(heap, index, snapshot) \
+	index_beginscan(heap, index, snapshot, NULL, 0, 1)
 #else
-	return index_beginscan(heap, index, snapshot, 0, norderbys);
+#define vecpg_begin_ordered_scan(heap, index, snapshot) \
+	index_beginscan(heap, index, snapshot, 0, 1)
 #endif
-}
 
 /* Fields of IndexAmRoutine that came after 15. */
 static inline void
