@@ -48,6 +48,9 @@ typedef struct VqBitFactors
  * IP: add = 0, scale = -a. r = 0: add = 0 (L2 and IP), scale 0, err 0.
  * err = |r| sqrt(1/cos^2(r,s) - 1) / sqrt(dim - 1): the standard deviation of
  * the estimate of <r, v> for a unit v (RaBitQ Theorem 3.2).
+ * scale is a float16 already, and add and err belong to that one; err carries
+ * what its own rounding to float16 may lose. Rows for which nothing finite is
+ * right (NaN, infinity, |r|^2 > 3e38) get add = scale = 0, err = infinity.
  */
 void		vq_bit_encode(const float *x, const float *c, int dim, int sdim, VqMetric metric,
 						  float *scratch, uint8_t *code, VqBitFactors *f);
@@ -88,7 +91,12 @@ typedef struct VqBound
 	float		hi;
 } VqBound;
 
-/* What a bound needs to know of the query and of the row's centre. */
+/*
+ * What a bound needs to know of the query and of the row's centre: float32
+ * sums of the kernels. dist2 must be a sum of squared differences (not
+ * |y|^2 - 2 <y,c> + |c|^2, which cancels), and is needed for VQ_IP as well,
+ * where it bounds |c| and so the rounding of dot.
+ */
 typedef struct VqPoint
 {
 	const float *y;				/* rotated query */
