@@ -1,8 +1,8 @@
 /*
  * par.c -- parallel loops on threads, and how many cores they may use.
  *
- * What it is not: a pool. Threads live for one region: creating one costs some
- * 30 us, a region lasts about 25 ms, and between regions the server's process
+ * What it is not: a pool. Threads live for one region: creating one costs 20
+ * to 90 us, a region lasts about 25 ms, and between regions the server's process
  * has one thread, as it expects.
  *
  * Why not OpenMP: libgomp's workers spin for milliseconds before and after a

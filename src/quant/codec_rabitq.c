@@ -32,7 +32,7 @@ typedef struct RabitqFactors
  * Steps worth trying, in standard deviations of r's coordinates. Those of a
  * rotated vector are nearly normal; Max (1960) gives .335 for 16 levels and
  * .031 for 256. At 4 bits the best step varies with the row. The paper sweeps
- * all critical scales; this table comes within .0002 of its cos^2.
+ * all critical scales; a grid of 200 steps gains .00004 in cos^2 on average, .0007 at most (400 rows).
  */
 static const float steps8[] = {0.031f};
 static const float steps4[] = {0.26f, 0.285f, 0.305f, 0.32f, 0.335f, 0.35f, 0.37f, 0.395f, 0.43f};
