@@ -8,8 +8,8 @@
  * snapshot: the first samples them, the second computes every row's distance
  * to all of them and keeps the k nearest. The index is scanned directly, not
  * through a plan, so that it is this index that answers and its predicate and
- * expression need no text; rows come out as the executor's reorder queue would
- * give them out. A row counts as found by its distance, so ties are no misses.
+ * expression need no text. A row counts as found by its distance, so ties are
+ * no misses.
  */
 #include "postgres.h"
 
@@ -64,13 +64,6 @@ typedef struct Recall
 	int64		bound_errors;
 } Recall;
 
-/* A row that waits for the executor's turn. */
-typedef struct Waiting
-{
-	double		value;			/* what it is ordered by */
-	double		distance;		/* what the operator says */
-} Waiting;
-
 typedef void (*RowFunction) (Recall *r, Datum vector);
 
 static void begin(Recall *r, MemoryContext cxt);
@@ -80,7 +73,6 @@ static void sample_row(Recall *r, Datum vector);
 static void compare_row(Recall *r, Datum vector);
 static void search(Recall *r, int query);
 static int	scan_index(Recall *r, IndexScanDesc scan, const float *q, double *found);
-static void hold(Waiting **queue, int *n, int *cap, Waiting w);
 static double sortable(double value);
 static Datum result(Recall *r, FunctionCallInfo fcinfo);
 
@@ -302,88 +294,34 @@ search(Recall *r, int query)
 	pfree(v);
 }
 
-/*
- * The first k rows as IndexNextWithReorder() of the executor returns them:
- * a row with a bound waits until the bounds have passed its distance.
- */
+/* Distances of the first k rows, in the order they come in. */
 static int
 scan_index(Recall *r, IndexScanDesc scan, const float *q, double *found)
 {
-	Waiting    *queue = NULL;	/* greatest first */
-	int			waiting = 0;
-	int			cap = 0;
-	bool		done = false;
-	double		bound = -INFINITY;
 	int			n = 0;
 
-	while (n < r->k)
+	/* Rows without a vector come last and have no distance. */
+	while (n < r->k && index_getnext_slot(scan, ForwardScanDirection, r->slot) &&
+		   !scan->xs_orderbynulls[0])
 	{
-		Waiting		w;
+		double		bound = sortable(DatumGetFloat8(scan->xs_orderbyvals[0]));
 		Datum		vector;
-		bool		exact;
 
 		CHECK_FOR_INTERRUPTS();
-		if (waiting > 0 && (done || queue[waiting - 1].value <= bound))
-		{
-			found[n++] = queue[--waiting].distance;
-			continue;
-		}
-		if (done)
-			break;
-		if (!index_getnext_slot(scan, ForwardScanDirection, r->slot) || scan->xs_orderbynulls[0])
-		{
-			done = true;		/* only rows without a distance are left */
-			continue;
-		}
-		bound = sortable(DatumGetFloat8(scan->xs_orderbyvals[0]));
-		w.distance = INFINITY;
+		found[n] = INFINITY;
 		if (row_vector(r, r->slot, &vector))
 		{
 			MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(r->estate));
 
-			w.distance = sortable(r->oc->distance(r->dims, checked_vector(r, vector)->x, q));
+			found[n] = sortable(r->oc->distance(r->dims, checked_vector(r, vector)->x, q));
 			MemoryContextSwitchTo(old);
 		}
 		ResetPerTupleExprContext(r->estate);
-		r->bound_errors += w.distance < bound;
-		w.value = scan->xs_recheckorderby ? w.distance : bound;
-		exact = w.value == bound;
-		if (exact && (waiting == 0 || bound <= queue[waiting - 1].value))
-			found[n++] = w.distance;
-		else
-			hold(&queue, &waiting, &cap, w);
+		r->bound_errors += found[n] < bound;
+		n++;
 	}
 	ExecClearTuple(r->slot);
-	if (queue)
-		pfree(queue);
 	return n;
-}
-
-/* Inserts by bisection; equal ones come out in the order they came in. */
-static void
-hold(Waiting **queue, int *n, int *cap, Waiting w)
-{
-	int			low = 0;
-	int			high = *n;
-
-	if (*n == *cap)
-	{
-		*cap = Max(*cap * 2, 64);
-		*queue = *queue ? repalloc_huge(*queue, sizeof(Waiting) * *cap) :
-			palloc(sizeof(Waiting) * *cap);
-	}
-	while (low < high)
-	{
-		int			mid = low + (high - low) / 2;
-
-		if ((*queue)[mid].value > w.value)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	memmove(*queue + low + 1, *queue + low, sizeof(Waiting) * (*n - low));
-	(*queue)[low] = w;
-	(*n)++;
 }
 
 /* NaN comes after all numbers. */
