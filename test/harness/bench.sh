@@ -16,9 +16,9 @@ PATH=$("$PG_CONFIG" --bindir):$PATH
 server=$ROOT/build/bench/server
 port=54322
 mkdir -p "$server"
-trap 'test/bench/server.py stop "$server"' EXIT
+trap '/usr/bin/python3 test/bench/server.py stop "$server"' EXIT
 trap 'exit 130' INT TERM
-test/bench/server.py start "$server" --port $port || exit 1
+/usr/bin/python3 test/bench/server.py start "$server" --port $port || exit 1
 # Arguments contain blanks within quotes, so they are read as the shell would.
 eval "set -- ${BENCH:---made 100000 --index 'ivf (embedding vector_l2_ops)' --effort default vecpg.target_recall=0.9 vecpg.target_recall=0.99}"
-test/bench/bench.py --dsn "host=$server port=$port user=postgres dbname=bench" "$@"
+/usr/bin/python3 test/bench/bench.py --dsn "host=$server port=$port user=postgres dbname=bench" "$@"
