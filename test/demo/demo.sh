@@ -42,7 +42,7 @@ title "recall: 200 packages' ten nearest, by the index and by reading every row"
 query -f test/demo/recall.sql
 
 title "what is in the index"
-query -c '\x on' -c "SELECT * FROM vecpg_index_info('packages_embedding_idx')"
+query -x -P format=wrapped -P columns=110 -c "SELECT * FROM vecpg_index_info('packages_embedding_idx')"
 
 title "how to go on"
 cat <<'END'
