@@ -80,23 +80,35 @@ ViClass
 vi_prepare(const VecOpclass *oc, int dims, const float *raw, float *out, double *norm)
 {
 	double		len = sqrt(vk->norm2_f32(raw, dims));
+	float		mul;
 	int			i;
 
 	*norm = len;
-	if (oc->normalise)
-	{
-		float		mul;
-
-		/* The operator decides, in its own float32 arithmetic. */
-		if (isnan(oc->distance(dims, raw, raw)))
-			return VI_NAN;
-		mul = (float) (1.0 / len);
-		for (i = 0; i < dims; i++)
-			out[i] = raw[i] * mul;
-		return VI_FINITE;
-	}
 	memcpy(out, raw, sizeof(float) * dims);
-	return len > VI_WILD_NORM ? VI_WILD : VI_FINITE;
+	if (!oc->normalise)
+	{
+		/* Denormal queries would lose their bits in tables and codes. */
+		return len > VI_WILD_NORM || (len > 0 && len < VI_TINY_NORM) ? VI_WILD : VI_FINITE;
+	}
+	if (len == 0)
+		return VI_NAN;
+	/* The operator decides, in its own float32 arithmetic: NaN with some rows. */
+	if (isnan(oc->distance(dims, raw, raw)))
+		return VI_WILD;
+	mul = (float) (1.0 / len);
+	for (i = 0; i < dims; i++)
+		out[i] = raw[i] * mul;
+	return VI_FINITE;
+}
+
+double
+vi_unvalue(const VecOpclass *oc, double value)
+{
+	if (oc->metric == VQ_IP)
+		return value;
+	if (oc->normalise)
+		return value * 2;
+	return value * value;
 }
 
 double

@@ -45,13 +45,14 @@ extern int	vi_index_dims(Relation index);
  * beyond it ("wild") have no code, since any bound of theirs could overflow.
  */
 #define VI_WILD_NORM 1e15
+#define VI_TINY_NORM 1e-30
 
 /* How a row or query stands to the metric. */
 typedef enum ViClass
 {
 	VI_FINITE,
 	VI_NAN,						/* every distance is NaN: zero under cosine */
-	VI_WILD						/* distances may overflow */
+	VI_WILD						/* distances may overflow or underflow */
 } ViClass;
 
 /*
@@ -67,6 +68,9 @@ extern ViClass vi_prepare(const VecOpclass *oc, int dims, const float *raw, floa
  */
 extern double vi_value(const VecOpclass *oc, double value);
 
+/* The inverse, for values of at least 0 where the operator's are. */
+extern double vi_unvalue(const VecOpclass *oc, double value);
+
 /* ---- counters of a scan, shown by vecpg_last_scan() ---- */
 
 typedef struct ViCounters
@@ -79,7 +83,6 @@ typedef struct ViCounters
 	int64		refined;		/* refine codes read */
 	int64		reranked;		/* heap rows read by the access method */
 	int64		emitted;		/* rows given to the executor */
-	int64		rechecks;		/* of these, with a bound to be rechecked */
 	int64		late;			/* emitted after a farther row, or dropped under strict_order */
 	int64		prepare_us;		/* times, measured under vecpg.trace */
 	int64		centroids_us;

@@ -2,12 +2,12 @@
 
 CREATE FUNCTION vecpg_last_scan(
 	OUT steps bigint, OUT lists bigint, OUT pages bigint, OUT candidates bigint, OUT refined bigint,
-	OUT reranked bigint, OUT emitted bigint, OUT rechecks bigint, OUT late bigint,
+	OUT reranked bigint, OUT emitted bigint, OUT late bigint,
 	OUT prepare_us bigint, OUT centroids_us bigint, OUT lists_us bigint, OUT refine_us bigint,
 	OUT rerank_us bigint)
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION vecpg_last_scan() IS
-	'counters of the last vecpg index scan of this session: widening steps, lists and pages read, rows estimated, refine codes read, heap rows read by the scan, rows given to the executor, of these rechecked, rows found late; times in microseconds under vecpg.trace; NULL before the first scan';
+	'counters of the last vecpg index scan of this session: widening steps, lists and pages read, rows estimated, refine codes read, heap rows read by the scan, rows given to the executor, rows found late; times in microseconds under vecpg.trace; NULL before the first scan';
 
 CREATE FUNCTION vecpg_check(
 	index regclass, heapallindexed boolean DEFAULT false,
@@ -38,4 +38,4 @@ CREATE FUNCTION vecpg_recall(
 	OUT order_errors bigint, OUT bound_errors bigint)
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecpg_recall(regclass, int, int) IS
-	'measured recall of a vecpg index under the settings in force: sample random rows of the table are queries, and the k rows that the index gives are compared by distance with the k nearest of all rows; mean lists and index pages read; order_errors: rows given out after a farther one, bound_errors: rows nearer than their bound. Needs SELECT on the table; reads it twice';
+	'measured recall of a vecpg index under the settings in force: sample random rows of the table are queries, and the k rows that the index gives are compared by distance with the k nearest of all rows; mean lists and index pages read; order_errors: rows given out after a farther one, bound_errors: rows nearer than the bound they came with. Needs SELECT on the table; reads it twice';

@@ -54,7 +54,7 @@ vq_round_up(double x)
 VP_INLINE void
 vq_put_unbounded(VqBound *out)
 {
-	out->est = 0.0f;
+	out->est = out->steer = 0.0f;
 	out->lo = -INFINITY;
 	out->hi = INFINITY;
 }
@@ -76,7 +76,15 @@ vq_put_bound(VqBound *out, double est, double lo, double hi)
 	out->lo = lo > FLT_MAX ? FLT_MAX : (float) lo;
 	out->hi = hi < -FLT_MAX ? -FLT_MAX : (float) hi;
 	est = VP_MAX(lo, VP_MIN(est, hi));
-	out->est = (float) VP_MAX(-FLT_MAX, VP_MIN(est, FLT_MAX));
+	out->est = out->steer = (float) VP_MAX(-FLT_MAX, VP_MIN(est, FLT_MAX));
+}
+
+/* Replaces steer by an unbiased value, kept within the interval. */
+VP_INLINE void
+vq_put_steer(VqBound *out, double steer)
+{
+	if (out->lo > -INFINITY && steer == steer)
+		out->steer = (float) VP_MAX(out->lo, VP_MIN(steer, out->hi));
 }
 
 /* The range of |v|^2 where only v's part along a unit vector is known too. */

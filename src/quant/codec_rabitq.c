@@ -388,6 +388,9 @@ bound(const VqPoint *p, const RabitqFactors *f, double us, int dim, float top,
 					 vq_square(VP_MAX(0.0, gap - off)) +
 					 vq_least_gap2(least, most, f->e - e_off, f->e),
 					 vq_square(gap + off) + vq_square(most + f->e));
+		/* <y - c, r> ~ along |r|^2 / xs (Theorem 3.2) in place of along xs. */
+		if (f->xs > 0.0f)
+			vq_put_steer(out, (double) out->est - 2.0 * along * vq_square(f->e) / f->xs);
 	}
 	else
 	{
@@ -399,5 +402,7 @@ bound(const VqPoint *p, const RabitqFactors *f, double us, int dim, float top,
 		radius = most * f->e + off * fabs(f->xs) + (fabs(along) + off) * xs_off;
 		radius += slack * ynorm * cnorm + tiny;
 		vq_put_bound(out, -est, -est - radius, -est + radius);
+		if (f->xs > 0.0f)
+			vq_put_steer(out, -est - along * vq_square(f->e) / f->xs);
 	}
 }

@@ -83,10 +83,16 @@ void		vq_block_estimate(const VqBitQuery *q, const uint8_t *codes, const float *
 
 /* ---- refine codecs (codec_*.c): one row, one code ---- */
 
-/* A value and an interval that certainly holds it, up to float rounding. */
+/*
+ * A value and an interval that certainly holds it, up to float rounding.
+ * est is the least-squares value (exact for the reconstruction: for L2 it is
+ * |y - x^|^2 + |e|^2), steer the unbiased one within the interval: the error of
+ * est is not independent of the query, that of steer is (README).
+ */
 typedef struct VqBound
 {
 	float		est;
+	float		steer;
 	float		lo;
 	float		hi;
 } VqBound;

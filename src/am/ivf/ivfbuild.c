@@ -202,15 +202,17 @@ begin_assign(IvfBuild *b, ForkNumber fork)
 	Size		rowsize = MAXALIGN(sizeof(IvfSpoolRow) + m->sdim / 8);
 	Size		wide = Max(m->dim, m->dims);
 	int			sort;
+	Size		batch = Max(b->memory / 8 / (sizeof(float) * 3 * wide), 64);
 
-	b->raw = ivf_build_alloc(b, sizeof(float) * IVF_BATCH * m->dims);
-	b->x = ivf_build_alloc(b, sizeof(float) * IVF_BATCH * m->dim);
-	b->x8 = ivf_build_alloc(b, (Size) IVF_BATCH * m->dim);
-	b->tid = ivf_build_alloc(b, sizeof(ItemPointerData) * IVF_BATCH);
-	b->class = ivf_build_alloc(b, IVF_BATCH);
-	b->shortlist = ivf_build_alloc(b, sizeof(uint32) * IVF_BATCH * IVF_SHORTLIST);
-	b->coded = ivf_build_alloc(b, rowsize * IVF_BATCH);
-	b->refined = m->codec ? ivf_build_alloc(b, m->codec->bytes(m->dim) * IVF_BATCH) : NULL;
+	b->batch = (int) Min(batch, IVF_BATCH);
+	b->raw = ivf_build_alloc(b, sizeof(float) * b->batch * m->dims);
+	b->x = ivf_build_alloc(b, sizeof(float) * b->batch * m->dim);
+	b->x8 = ivf_build_alloc(b, (Size) b->batch * m->dim);
+	b->tid = ivf_build_alloc(b, sizeof(ItemPointerData) * b->batch);
+	b->class = ivf_build_alloc(b, b->batch);
+	b->shortlist = ivf_build_alloc(b, sizeof(uint32) * b->batch * IVF_SHORTLIST);
+	b->coded = ivf_build_alloc(b, rowsize * b->batch);
+	b->refined = m->codec ? ivf_build_alloc(b, m->codec->bytes(m->dim) * b->batch) : NULL;
 	b->scratch = ivf_build_alloc(b, sizeof(float) * 5 * wide * b->env.nthreads);
 	b->nbatch = 0;
 	b->bulk = vs_bulk_begin(b->index, fork);
@@ -243,7 +245,7 @@ assign_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	b->tid[b->nbatch++] = *tid;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(b->tmp);
-	if (b->nbatch == IVF_BATCH)
+	if (b->nbatch == b->batch)
 		flush_batch(b);
 }
 
@@ -253,13 +255,16 @@ flush_batch(IvfBuild *b)
 	IvfModel   *m = b->m;
 	VmRows		rows = {b->x8, b->nbatch, m->dim, Min(m->dim, IVF_TRAIN_DIMS)};
 	Size		code_bytes = m->codec ? m->codec->bytes(m->dim) : 0;
+	VmEnv		env = b->env;
 	int			i;
 
 	if (b->nbatch == 0)
 		return;
 	vm_par_for(b->env.nthreads, b->nbatch, 64, rotate_rows, b);
 	CHECK_FOR_INTERRUPTS();
-	vm_tree_assign(&b->env, &b->tree, &rows, IVF_ASSIGN_OPEN, IVF_SHORTLIST, b->shortlist);
+	env.arg = b->tmp;
+	vm_tree_assign(&env, &b->tree, &rows, IVF_ASSIGN_OPEN, IVF_SHORTLIST, b->shortlist);
+	MemoryContextReset(b->tmp);
 	vm_par_for(b->env.nthreads, b->nbatch, 32, encode_rows, b);
 	CHECK_FOR_INTERRUPTS();
 	ivf_calibrate_rows(b);

@@ -22,8 +22,6 @@
 #include "math/par.h"
 #include "simd/simd.h"
 
-/* Held-out queries: the standard error of recall .95 at k = 10 is then ~.007. */
-#define QUERIES 256
 #define NEIGHBOURS 100
 
 /* Queries of one tile, so that a thread's int32 tile stays in its L2 cache. */
@@ -49,7 +47,7 @@ ivf_calibrate_begin(IvfBuild *b)
 	int			dim = b->m->dim;
 	int			q;
 
-	cal->nq = (int) Min(b->nsample, QUERIES);
+	cal->nq = (int) Min(b->nsample, IVF_CALIBRATION_QUERIES);
 	cal->k = NEIGHBOURS;
 	if (cal->nq == 0)
 		return;
@@ -59,13 +57,13 @@ ivf_calibrate_begin(IvfBuild *b)
 	cal->dist = ivf_build_alloc(b, sizeof(float) * cal->nq * cal->k);
 	cal->leaf = ivf_build_alloc(b, sizeof(uint32) * cal->nq * cal->k);
 	cal->n = ivf_build_alloc(b, sizeof(int) * cal->nq);
-	cal->tile = ivf_build_alloc(b, sizeof(int32) * TILE_QUERIES * IVF_BATCH * b->env.nthreads);
-	cal->x8_offset = ivf_build_alloc(b, (Size) IVF_BATCH * dim);
-	cal->row_norm = ivf_build_alloc(b, sizeof(int32) * IVF_BATCH);
+	cal->tile = ivf_build_alloc(b, sizeof(int32) * TILE_QUERIES * b->batch * b->env.nthreads);
+	cal->x8_offset = ivf_build_alloc(b, (Size) b->batch * dim);
+	cal->row_norm = ivf_build_alloc(b, sizeof(int32) * b->batch);
 	memset(cal->n, 0, sizeof(int) * cal->nq);
 	for (q = 0; q < cal->nq; q++)
 	{
-		/* The tail of the sample: training reads its head first. */
+		/* The tail of the sample: training reads its head. */
 		Size		s = b->nsample - 1 - q;
 
 		cal->tid[q] = b->sample_tid[s];
@@ -137,7 +135,7 @@ score_queries(void *arg, int thread, size_t from, size_t to)
 	IvfBuild   *b = arg;
 	IvfCalibration *cal = &b->cal;
 	int			dim = b->m->dim;
-	int32	   *tile = cal->tile + (Size) thread * TILE_QUERIES * IVF_BATCH;
+	int32	   *tile = cal->tile + (Size) thread * TILE_QUERIES * b->batch;
 	size_t		t;
 
 	for (t = from; t < to; t++)

@@ -29,7 +29,7 @@
 static void open_partition(IvfScan s, int part);
 static void read_list(IvfScan s, const IvfListRef *ref);
 static void take_block(IvfScan s, const IvfListRef *ref, IvfBlock block);
-static void stale_list(IvfScan s, const IvfListRef *ref, BlockNumber blkno);
+static void stale_link(IvfScan s, BlockNumber blkno);
 static void drop_seen_twice(IvfScan s);
 
 void *
@@ -194,7 +194,7 @@ read_list(IvfScan s, const IvfListRef *ref)
 
 		s->count.pages++;
 		if (page == NULL)
-			stale_list(s, ref, here);
+			stale_link(s, here);
 		do
 		{
 			IvfBlock	block = IVF_BLOCK(page, s->m->sdim, idx);
@@ -202,7 +202,7 @@ read_list(IvfScan s, const IvfListRef *ref)
 			if (idx >= s->m->blocks_per_page || block->list != ref->list)
 			{
 				UnlockReleaseBuffer(buf);
-				stale_list(s, ref, here);
+				stale_link(s, here);
 			}
 			take_block(s, ref, block);
 			blkno = block->next_blkno;
@@ -220,7 +220,7 @@ read_list(IvfScan s, const IvfListRef *ref)
  * unless hot_standby_feedback is on.
  */
 static void
-stale_list(IvfScan s, const IvfListRef *ref, BlockNumber blkno)
+stale_link(IvfScan s, BlockNumber blkno)
 {
 	if (RecoveryInProgress())
 		ereport(ERROR,
@@ -230,8 +230,8 @@ stale_list(IvfScan s, const IvfListRef *ref, BlockNumber blkno)
 				 errhint("Repeat the query, or set hot_standby_feedback on this standby.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" has a broken link to list %u at block %u",
-					RelationGetRelationName(s->scan->indexRelation), ref->list, blkno),
+			 errmsg("index \"%s\" has a broken link to block %u",
+					RelationGetRelationName(s->scan->indexRelation), blkno),
 			 errhint("Please REINDEX it.")));
 }
 
@@ -359,10 +359,17 @@ ivf_probe_tids(IvfScan s, int sort)
 			if (page == NULL)
 			{
 				/* Emptied and freed since we read the link; the chain goes on. */
-				page = vs_read(index, blkno, VS_FREE, BUFFER_LOCK_SHARE, &buf);
+				page = vs_read_if(index, blkno, VS_FREE, BUFFER_LOCK_SHARE, NULL, &buf);
+				if (page == NULL)
+					stale_link(s, blkno);
 				blkno = vs_opaque(page)->next;
 				UnlockReleaseBuffer(buf);
 				continue;
+			}
+			if (vs_opaque(page)->owner != (uint32) sort)
+			{
+				UnlockReleaseBuffer(buf);
+				stale_link(s, blkno);
 			}
 			tids = IvfPageTids(page);
 			s->count.pages++;

@@ -10,11 +10,10 @@
  * given out at once and counted as late (relaxed_order), or dropped and
  * counted (strict_order); `off` ends the scan with its first step.
  *
- * In IVF_BY_BOUND a row leaves with the lower end of its interval, to be
- * rechecked by the executor's reorder queue, unless its interval meets no
- * other: then its place is known and the recheck (and the detoasting of the
- * vector) is saved. One row past the quota is given out as a sentinel: its
- * bound lets the executor release all that came before.
+ * In IVF_BY_BOUND a row whose interval meets no other leaves as it is: its
+ * place is known, and neither its heap row nor its vector is read by us. Where
+ * intervals overlap, the heap row gives the exact value. So the executor never
+ * has to reorder: xs_recheckorderby is always false.
  *
  * Rows without code come where a sequential scan puts them: NaN after numbers,
  * NULL last, so that using the index never changes which rows exist.
@@ -50,7 +49,7 @@ static int64 rows_met(IvfScan s);
 static bool emit_ready(IvfScan s);
 static bool emit_enumerated(IvfScan s);
 static bool emit_uncoded(IvfScan s);
-static void emit(IvfScan s, const IvfTid *tid, double value, bool isnull, bool recheck);
+static void emit(IvfScan s, const IvfTid *tid, double value, bool isnull);
 static void publish(IvfScan s);
 
 IndexScanDesc
@@ -161,8 +160,6 @@ begin_query(IvfScan s)
 	s->m = ivf_model_get(scan->indexRelation, &s->meta);
 	ivf_model_release_with(s->m, s->cxt);
 	s->last = -INFINITY;
-	s->greatest_lo = -INFINITY;
-	s->emitted_hi = -INFINITY;
 	if (scan->numberOfOrderBys == 0)
 		s->mode = IVF_ENUMERATE;
 	else if (scan->orderByData[0].sk_flags & SK_ISNULL)
@@ -260,16 +257,14 @@ first_step(IvfScan s)
 	ivf_probe_tids(s, IVF_TIDS_WILD);
 	for (sort = 0; sort < (int) s->ntids; sort++)
 	{
-		IvfRow		row = {-INFINITY, INFINITY, -INFINITY};
+		IvfRow		row = {-INFINITY, INFINITY};
 		IvfTid		tid;
 
 		ivf_tid_set(&tid, &s->tids[sort]);
 		if (s->mode == IVF_BY_RERANK)
 		{
-			if (!ivf_rerank(s, &tid, &row.lo))
+			if (!ivf_rerank(s, &tid, &row))
 				continue;
-			row.hi = row.sure = row.lo;
-			row.exact = true;
 		}
 		ivf_add_row(s, &tid, &row);
 		ivf_ready_push(s, s->nrows - 1);
@@ -338,7 +333,6 @@ next_step(IvfScan s)
 		ivf_probe_until(s, s->probes);
 		s->quota = Min(s->quota, rows_met(s));
 	}
-	s->sentinel = false;
 	ivf_refine_step(s);
 	s->count.steps++;
 	return true;
@@ -352,31 +346,28 @@ emit_ready(IvfScan s)
 {
 	while (s->nready > 0)
 	{
+		uint32		at;
 		IvfRow	   *row;
-		bool		recheck;
-		bool		late;
 
+		/* The step answers for no row beyond its quota. */
 		if (!s->exhausted && s->ready[0].lo > s->kth)
+			return false;
+		at = ivf_ready_pop(s);
+		row = &s->rows[at];
+		if (!row->exact &&
+			((s->nready > 0 && s->ready[0].lo < row->hi) || (!s->exhausted && row->hi > s->kth)))
 		{
-			/* The step answers for no row beyond; one shows its completeness. */
-			if (s->mode == IVF_BY_RERANK || s->sentinel)
-				return false;
-			s->sentinel = true;
+			ivf_rerank_row(s, at);
+			continue;
 		}
-		row = &s->rows[ivf_ready_pop(s)];
-		recheck = !row->exact &&
-			(row->lo < s->emitted_hi || (s->nready > 0 && s->ready[0].lo < row->hi));
-		late = row->hi < s->last;
-		if (late)
+		if (row->hi < s->last)
 		{
 			s->count.late++;
 			if (ivf_iterative_scan == VECPG_SCAN_STRICT)
 				continue;
 		}
 		s->last = Max(s->last, row->lo);
-		if (recheck)
-			s->emitted_hi = Max(s->emitted_hi, row->hi);
-		emit(s, &row->tid, recheck ? row->sure : row->lo, false, recheck);
+		emit(s, &row->tid, row->nan ? NAN : row->lo, false);
 		return true;
 	}
 	return false;
@@ -392,7 +383,7 @@ emit_enumerated(IvfScan s)
 
 		if (s->cand.low[i] == INFINITY)
 			continue;
-		emit(s, &s->cand.tid[i], NAN, s->all_null, false);
+		emit(s, &s->cand.tid[i], NAN, s->all_null);
 		return true;
 	}
 	return false;
@@ -402,8 +393,6 @@ emit_enumerated(IvfScan s)
 static bool
 emit_uncoded(IvfScan s)
 {
-	if (s->sort < 0)
-		return false;
 	for (;;)
 	{
 		static const int next_sort[IVF_TIDS_SORTS] = {
@@ -415,7 +404,7 @@ emit_uncoded(IvfScan s)
 			IvfTid		tid;
 
 			ivf_tid_set(&tid, &s->tids[s->next_tid++]);
-			emit(s, &tid, NAN, s->all_null || s->uncoded == IVF_TIDS_NULL, false);
+			emit(s, &tid, NAN, s->all_null || s->uncoded == IVF_TIDS_NULL);
 			return true;
 		}
 		if (s->sort < 0)
@@ -427,17 +416,16 @@ emit_uncoded(IvfScan s)
 }
 
 static void
-emit(IvfScan s, const IvfTid *tid, double value, bool isnull, bool recheck)
+emit(IvfScan s, const IvfTid *tid, double value, bool isnull)
 {
 	IndexScanDesc scan = s->scan;
 
 	ivf_tid_get(tid, &scan->xs_heaptid);
-	scan->xs_recheckorderby = recheck;
+	scan->xs_recheckorderby = false;
 	if (scan->numberOfOrderBys > 0)
 	{
 		scan->xs_orderbyvals[0] = Float8GetDatum(value);
 		scan->xs_orderbynulls[0] = isnull;
 	}
 	s->count.emitted++;
-	s->count.rechecks += recheck;
 }

@@ -43,21 +43,21 @@ typedef struct IvfCandidates
 
 /*
  * A row with an interval of its value, in the operator's own unit: [lo, hi]
- * holds it but for once in a billion (IVF_BY_BOUND), sure is below it always.
+ * holds it but for once in a billion (IVF_BY_BOUND).
  */
 typedef struct IvfRow
 {
 	double		lo;
 	double		hi;
-	double		sure;
 	IvfTid		tid;
 	bool		exact;			/* lo = hi = the operator's value */
+	bool		nan;			/* the value is NaN, lo = hi = infinity */
 } IvfRow;
 
 typedef enum IvfMode
 {
-	IVF_BY_BOUND,				/* the executor rechecks bounds */
-	IVF_BY_RERANK,				/* the scan reads heap rows itself */
+	IVF_BY_BOUND,				/* heap rows are read where intervals overlap */
+	IVF_BY_RERANK,				/* heap rows are read in the order of estimates */
 	IVF_ENUMERATE				/* no order, NULL or NaN query: one value for all */
 } IvfMode;
 
@@ -103,11 +103,8 @@ typedef struct IvfScanData
 	int64		probes;			/* lists read when the step is done */
 	int64		read;			/* lists read so far */
 	bool		exhausted;		/* every list read, every candidate taken */
-	bool		sentinel;		/* the step has shown that it is complete */
 	double		kth;			/* quota-th smallest upper value */
-	double		greatest_lo;	/* of all rows refined */
 	double		last;			/* greatest lower value emitted */
-	double		emitted_hi;		/* greatest upper value emitted with recheck */
 
 	IvfCandidates cand;
 	VpHeapItem *todo;			/* candidates of this step by low */
@@ -174,7 +171,8 @@ extern void ivf_refine_end(IvfScan s);
 extern void ivf_ready_push(IvfScan s, uint32 row);
 extern uint32 ivf_ready_pop(IvfScan s);
 extern void ivf_add_row(IvfScan s, const IvfTid *tid, const IvfRow *value);
-extern bool ivf_rerank(IvfScan s, const IvfTid *tid, double *value);
+extern bool ivf_rerank(IvfScan s, const IvfTid *tid, IvfRow *row);
+extern void ivf_rerank_row(IvfScan s, uint32 row);
 
 /* Starts / stops a clock that runs under vecpg.trace only. */
 #define IVF_TRACE_BEGIN(t) do { if (vecpg_trace) INSTR_TIME_SET_CURRENT(t); } while (0)

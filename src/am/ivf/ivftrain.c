@@ -265,13 +265,16 @@ train_tree(IvfBuild *b, int nlists)
 {
 	IvfModel   *m = b->m;
 	Size		useful = (Size) nlists * ROWS_PER_LIST;
-	VmRows		rows = {b->sample, Min(b->nsample, Max(useful, 256)), m->dim,
-	Min(m->dim, IVF_TRAIN_DIMS)};
+	VmRows		rows = {b->sample, b->nsample, m->dim, Min(m->dim, IVF_TRAIN_DIMS)};
 	int			ntop = Max(1, (int) rint(sqrt((double) nlists)));
 	VmEnv		env = b->env;
 
 	ntop = Min(ntop, PG_UINT16_MAX);
-	b->nsample = rows.n;
+	/* Queries that took part in the training would find their lists too easily. */
+	if (b->nsample >= 4 * IVF_CALIBRATION_QUERIES)
+		rows.n -= IVF_CALIBRATION_QUERIES;
+	rows.n = Min(rows.n, Max(useful, 256));
+	b->ntrain = rows.n;
 	b->sample_leaf = ivf_build_alloc(b, sizeof(uint32) * rows.n);
 	/* The trainer's scratch goes when the tree has been copied out of it. */
 	env.arg = AllocSetContextCreate(b->cxt, "ivf k-means", ALLOCSET_DEFAULT_SIZES);
@@ -328,7 +331,7 @@ make_centroids(IvfBuild *b)
 	IvfModel   *m = b->m;
 	VmTree	   *t = &b->tree;
 	int		   *count = ivf_build_alloc(b, sizeof(int) * (t->nleaf + 1));
-	uint32	   *order = ivf_build_alloc(b, sizeof(uint32) * Max(b->nsample, 1));
+	uint32	   *order = ivf_build_alloc(b, sizeof(uint32) * Max(b->ntrain, 1));
 	float	   *sum = ivf_build_alloc(b, sizeof(float) * m->dim);
 	float	   *scratch = ivf_build_alloc(b, sizeof(float) * 3 * m->dim);
 	uint16	   *half = ivf_build_alloc(b, sizeof(uint16) * m->dim);
@@ -346,11 +349,11 @@ make_centroids(IvfBuild *b)
 	memset(count, 0, sizeof(int) * (t->nleaf + 1));
 
 	/* Sample rows in the order of their leaves: order[count[leaf] ..]. */
-	for (i = 0; i < b->nsample; i++)
+	for (i = 0; i < b->ntrain; i++)
 		count[b->sample_leaf[i] + 1]++;
 	for (leaf = 0; leaf < t->nleaf; leaf++)
 		count[leaf + 1] += count[leaf];
-	for (i = 0; i < b->nsample; i++)
+	for (i = 0; i < b->ntrain; i++)
 		order[count[b->sample_leaf[i]]++] = i;
 	for (leaf = t->nleaf; leaf > 0; leaf--)
 		count[leaf] = count[leaf - 1];
@@ -401,7 +404,7 @@ make_centroids(IvfBuild *b)
 	if (m->codec && m->codec->train)
 	{
 		/* Residuals of a few sample rows about their partition's centroid. */
-		Size		n = Min(b->nsample, 2048);
+		Size		n = Min(b->ntrain, 2048);
 		float	   *rows = ivf_build_alloc(b, sizeof(float) * Max(n, 1) * m->dim);
 
 		for (i = 0; i < n; i++)
