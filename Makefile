@@ -18,7 +18,7 @@ REGRESS      = $(patsubst sql/%.sql,%,$(filter-out sql/$(EXTENSION)--%,$(sort $(
 REGRESS_OPTS = --load-extension=$(EXTENSION) --encoding=UTF8 --no-locale
 
 PG_CPPFLAGS = -Isrc -MMD -MP
-PG_CFLAGS   = -std=gnu99 -fvisibility=hidden -fno-math-errno
+PG_CFLAGS   = -std=gnu99 -Werror=implicit-function-declaration -fvisibility=hidden -fno-math-errno
 SHLIB_LINK  = -lm -lgomp
 EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql $(SRCS:.c=.d)
 

@@ -151,6 +151,12 @@ vecpg_count_search(IndexScanDesc scan)
 	index_beginscan(heap, index, snapshot, 0, 1)
 #endif
 
+#if PG_VERSION_NUM >= 170000
+#define vecpg_is_autovacuum() AmAutoVacuumWorkerProcess()
+#else
+#define vecpg_is_autovacuum() IsAutoVacuumWorkerProcess()
+#endif
+
 /* Fields of IndexAmRoutine that came after 15. */
 static inline void
 vecpg_am_extra(IndexAmRoutine *am)

@@ -188,7 +188,7 @@ ivf_build_threads(void)
 	int			threads = vecpg_build_threads > 0 ? vecpg_build_threads :
 		max_parallel_maintenance_workers + 1;
 
-	if (IsParallelWorker() || IsAutoVacuumWorkerProcess())
+	if (IsParallelWorker() || vecpg_is_autovacuum())
 		return 1;
 	return Max(1, Min(threads, vm_par_cores()));
 }
