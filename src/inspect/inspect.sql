@@ -21,7 +21,7 @@ CREATE FUNCTION vecpg_index_info(
 	index regclass,
 	OUT access_method text, OUT opclass text, OUT format int, OUT dims int, OUT quantizer text,
 	OUT bits int, OUT lists bigint, OUT partitions int, OUT rows bigint,
-	OUT rows_without_vector bigint, OUT rows_nan bigint, OUT rows_overflowing bigint,
+	OUT rows_without_vector bigint, OUT rows_nan bigint, OUT rows_extreme bigint,
 	OUT empty_slots float8, OUT list_rows_min int, OUT list_rows_median int, OUT list_rows_max int,
 	OUT list_pages bigint, OUT refine_pages bigint, OUT directory_pages bigint,
 	OUT model_pages bigint, OUT uncoded_pages bigint, OUT free_pages bigint,
@@ -30,7 +30,7 @@ CREATE FUNCTION vecpg_index_info(
 	OUT calibration_recall_10 real[], OUT calibration_recall_100 real[])
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION vecpg_index_info(regclass) IS
-	'what a vecpg index holds: its codes, lists and partitions; rows in all, of these without vector, with NaN distances, too long for a code; share of empty slots; rows of the shortest, median and longest list; pages by kind; splits since the build; the target recall in force and the lists it makes a scan with LIMIT 10 read; the recall measured at build against lists read, for the 10 and the 100 nearest. Needs SELECT on the table; reads all pages of the index';
+	'what a vecpg index holds: its codes, lists and partitions; rows in all, of these without vector, with NaN distances, too long or too short for a code; share of empty slots; rows of the shortest, median and longest list; pages by kind; splits since the build; the target recall in force and the lists it makes a scan with LIMIT 10 read; the recall measured at build against lists read, for the 10 and the 100 nearest. Needs SELECT on the table; reads all pages of the index';
 
 CREATE FUNCTION vecpg_recall(
 	index regclass, sample int DEFAULT 100, k int DEFAULT 10,

@@ -257,7 +257,7 @@ check_heap_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 {
 	static const char *const names[] = {
 		[IVF_TIDS_NULL] = "without a vector", [IVF_TIDS_NAN] = "whose distances are NaN",
-		[IVF_TIDS_WILD] = "whose distances may overflow", [VERIFY_CODED] = "with a code"
+		[IVF_TIDS_WILD] = "too long or too short for a code", [VERIFY_CODED] = "with a code"
 	};
 	HeapCheck  *c = state;
 	Verify	   *v = c->v;
