@@ -57,6 +57,7 @@ ivf_refine_step(IvfScan s)
 {
 	instr_time	t;
 	float		limit;
+	float		before = -INFINITY;
 
 	IVF_TRACE_BEGIN(t);
 	topk_reset(s);
@@ -72,6 +73,10 @@ ivf_refine_step(IvfScan s)
 		if (limit == INFINITY || low_value(s, limit) >= s->kth)
 			break;
 		limit = s->kth == INFINITY ? INFINITY : (float) (vi_unvalue(s->m->oc, s->kth) * (1 + 1e-6));
+		/* Near zero, or under a negative inner product, rounding stands still. */
+		if (!(limit > before))
+			limit = INFINITY;
+		before = limit;
 	}
 	IVF_TRACE_END(t, s->count.refine_us);
 }
