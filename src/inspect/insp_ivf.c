@@ -58,7 +58,7 @@ static void add_up(Info *info);
 static int	compare_lengths(const void *a, const void *b);
 static int	fill(Info *info, Datum *values, bool *nulls);
 static char *opclass_name(Relation index);
-static Datum curve_array(const IvfCurve *curve, bool probes);
+static Datum curve_array(const IvfCurve *curve, int open, bool probes);
 
 VECPG_FUNCTION(vecpg_index_info);
 Datum
@@ -222,6 +222,7 @@ fill(Info *info, Datum *values, bool *nulls)
 	const IvfCurve *c10 = &meta->curve[0];
 	const IvfCurve *c100 = &meta->curve[1];
 	double		target = ivf_target_recall(info->index);
+	IvfEffort	effort = ivf_effort(meta, target, INFO_LIMIT);
 	int64		uncoded = 0;
 	int			n = 0;
 	int			i;
@@ -259,12 +260,12 @@ fill(Info *info, Datum *values, bool *nulls)
 	values[n++] = TimestampTzGetDatum(meta->build_time);
 	values[n++] = Float8GetDatum(target);
 	values[n++] = Int32GetDatum(ivf_probes > 0 ? Min((uint32) ivf_probes, meta->nlists) :
-								(uint32) ivf_effort(meta, target, INFO_LIMIT));
+								(uint32) effort.probes);
 	values[n++] = Int32GetDatum(c10->queries);
 	nulls[n] = nulls[n + 1] = nulls[n + 2] = c10->queries == 0;
-	values[n++] = curve_array(c10, true);
-	values[n++] = curve_array(c10, false);
-	values[n++] = curve_array(c100, false);
+	values[n++] = curve_array(c10, effort.open, true);
+	values[n++] = curve_array(c10, effort.open, false);
+	values[n++] = curve_array(c100, effort.open, false);
 	return n;
 }
 
@@ -283,13 +284,17 @@ opclass_name(Relation index)
 }
 
 static Datum
-curve_array(const IvfCurve *curve, bool probes)
+curve_array(const IvfCurve *curve, int open, bool probes)
 {
 	int			n = Min(curve->points, IVF_CURVE_POINTS);
 	Datum		elems[IVF_CURVE_POINTS];
+	int			f = 0;
 	int			i;
 
+	/* The recall at the share of the directory that a scan would look at now. */
+	while (f < IVF_OPEN_FACTORS - 1 && ivf_open_factors[f] < open)
+		f++;
 	for (i = 0; i < n; i++)
-		elems[i] = probes ? Int32GetDatum(curve->point[i].probes) : Float4GetDatum(curve->point[i].recall);
+		elems[i] = probes ? Int32GetDatum(curve->point[i].probes) : Float4GetDatum(curve->point[i].recall[f]);
 	return PointerGetDatum(construct_array(elems, n, probes ? INT4OID : FLOAT4OID, 4, true, TYPALIGN_INT));
 }

@@ -194,10 +194,16 @@ check_curves(Verify *v)
 		if (curve->points > IVF_CURVE_POINTS)
 			return false;
 		for (i = 0; i < curve->points; i++)
-			if (!(curve->point[i].recall >= 0 && curve->point[i].recall <= 1) ||
-				!(curve->point[i].error >= 0) ||
-				(i > 0 && curve->point[i].probes <= curve->point[i - 1].probes))
+		{
+			const IvfCurvePoint *p = &curve->point[i];
+			int			f;
+
+			if (i > 0 && p->probes <= curve->point[i - 1].probes)
 				return false;
+			for (f = 0; f < IVF_OPEN_FACTORS; f++)
+				if (!(p->recall[f] >= 0 && p->recall[f] <= 1) || !(p->error[f] >= 0))
+					return false;
+		}
 	}
 	return true;
 }
@@ -331,8 +337,6 @@ check_entry(Verify *v, BlockNumber blkno, int idx, IvfDirEntry e)
 					  v->meta.next_list);
 		return;
 	}
-	if (!(e->err2 >= 0) || !isfinite(e->err2))
-		verify_report(v->found, blkno, idx, "centroid of list %u has no finite error", e->list);
 	l = hash_search(v->lists, &e->list, HASH_ENTER, &found);
 	if (found)
 	{

@@ -13,6 +13,8 @@ static void flat_encode(const float *x, const float *c, int dim, const float *pa
 						float *scratch, uint8_t *code);
 static float flat_decode(const uint8_t *code, const float *c, int dim, const float *params,
 						 float *x);
+static float flat_value(const VqPoint *p, const uint8_t *code, int dim,
+						const float *params, VqMetric metric);
 static void flat_bound(const VqPoint *p, const uint8_t *code, int dim, const float *params,
 					   VqMetric metric, VqBound *out);
 
@@ -24,6 +26,7 @@ const VqCodec vq_codec_flat = {
 	.bytes = flat_bytes,
 	.encode = flat_encode,
 	.decode = flat_decode,
+	.value = flat_value,
 	.bound = flat_bound,
 };
 
@@ -50,6 +53,17 @@ flat_decode(const uint8_t *code, const float *c, int dim, const float *params, f
 	(void) params;
 	memcpy(x, code, (size_t) dim * sizeof(float));
 	return 0.0f;
+}
+
+static float
+flat_value(const VqPoint *p, const uint8_t *code, int dim, const float *params,
+		   VqMetric metric)
+{
+	const float *x = (const float *) (const void *) code;
+
+	(void) params;
+	return metric == VQ_IP ? -vk->dot_f32(p->y, x, (size_t) dim) :
+		vk->l2sq_f32(p->y, x, (size_t) dim);
 }
 
 static void

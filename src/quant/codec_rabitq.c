@@ -49,6 +49,12 @@ static float rabitq8_decode(const uint8_t *code, const float *c, int dim,
 							const float *params, float *x);
 static float rabitq4_decode(const uint8_t *code, const float *c, int dim,
 							const float *params, float *x);
+static float rabitq8_value(const VqPoint *p, const uint8_t *code, int dim,
+						   const float *params, VqMetric metric);
+static float rabitq4_value(const VqPoint *p, const uint8_t *code, int dim,
+						   const float *params, VqMetric metric);
+static float value(const VqPoint *p, const RabitqFactors *f, float us, float top,
+				   VqMetric metric);
 static void rabitq8_bound(const VqPoint *p, const uint8_t *code, int dim,
 						  const float *params, VqMetric metric, VqBound *out);
 static void rabitq4_bound(const VqPoint *p, const uint8_t *code, int dim,
@@ -73,6 +79,7 @@ const VqCodec vq_codec_rabitq8 = {
 	.bytes = rabitq8_bytes,
 	.encode = rabitq8_encode,
 	.decode = rabitq8_decode,
+	.value = rabitq8_value,
 	.bound = rabitq8_bound,
 };
 
@@ -84,6 +91,7 @@ const VqCodec vq_codec_rabitq4 = {
 	.bytes = rabitq4_bytes,
 	.encode = rabitq4_encode,
 	.decode = rabitq4_decode,
+	.value = rabitq4_value,
 	.bound = rabitq4_bound,
 };
 
@@ -150,6 +158,40 @@ rabitq4_decode(const uint8_t *code, const float *c, int dim, const float *params
 	for (int d = 0; d < dim; d++)
 		x[d] = code[sizeof(f) + d / 32 * 16 + d % 16] >> (d % 32 < 16 ? 0 : 4) & 15;
 	return decode(&f, c, dim, TOP4, x);
+}
+
+static float
+rabitq8_value(const VqPoint *p, const uint8_t *code, int dim, const float *params,
+			  VqMetric metric)
+{
+	RabitqFactors f;
+
+	(void) params;
+	memcpy(&f, code, sizeof(f));
+	return value(p, &f, vk->dot_u8f32(code + sizeof(f), p->y, (size_t) dim), TOP8, metric);
+}
+
+static float
+rabitq4_value(const VqPoint *p, const uint8_t *code, int dim, const float *params,
+			  VqMetric metric)
+{
+	RabitqFactors f;
+
+	(void) params;
+	memcpy(&f, code, sizeof(f));
+	return value(p, &f, vk->dot_u4f32(code + sizeof(f), p->y, (size_t) dim), TOP4, metric);
+}
+
+/* us = <u, y>; x^ = c + xs s / |s|. */
+static float
+value(const VqPoint *p, const RabitqFactors *f, float us, float top, VqMetric metric)
+{
+	float		along = (us - 0.5f * top * p->ysum) * f->inv;
+
+	if (metric == VQ_IP)
+		return -(p->dot + along * f->xs);
+	along -= f->cs;
+	return VP_MAX(0.0f, p->dist2 + f->xs * (f->xs - 2.0f * along));
 }
 
 static void

@@ -36,6 +36,8 @@ static void sq8_encode(const float *x, const float *c, int dim, const float *par
 					   float *scratch, uint8_t *code);
 static float sq8_decode(const uint8_t *code, const float *c, int dim, const float *params,
 						float *x);
+static float sq8_value(const VqPoint *p, const uint8_t *code, int dim,
+					   const float *params, VqMetric metric);
 static void sq8_bound(const VqPoint *p, const uint8_t *code, int dim, const float *params,
 					  VqMetric metric, VqBound *out);
 static double loss_of_range(const float *rows, size_t count, size_t stride, double range);
@@ -49,6 +51,7 @@ const VqCodec vq_codec_sq8 = {
 	.train = sq8_train,
 	.encode = sq8_encode,
 	.decode = sq8_decode,
+	.value = sq8_value,
 	.bound = sq8_bound,
 };
 
@@ -159,6 +162,20 @@ sq8_decode(const uint8_t *code, const float *c, int dim, const float *params, fl
 		norm2 += (double) x[d] * x[d];
 	}
 	return vq_round_up(f.e + 2.0 * VQ_UNIT * sqrt(norm2) + dim * VQ_TINY);
+}
+
+static float
+sq8_value(const VqPoint *p, const uint8_t *code, int dim, const float *params,
+		  VqMetric metric)
+{
+	Sq8Factors	f;
+	float		yw;
+
+	memcpy(&f, code, sizeof(f));
+	yw = params[0] * p->ysum + params[1] * vk->dot_u8f32(code + sizeof(f), p->y, (size_t) dim);
+	if (metric == VQ_IP)
+		return -(p->dot + yw);
+	return VP_MAX(0.0f, p->dist2 - 2.0f * (yw - f.cw) + f.ww);
 }
 
 static void

@@ -129,6 +129,9 @@ struct VqCodec
 	/* x[dim] = reconstruction; returns |e|, the length of what is missing */
 	float		(*decode) (const uint8_t *code, const float *c, int dim, const float *params,
 						   float *x);
+	/* the value for the decoded vector: |y - x^|^2 or -<y, x^>; half a bound's price */
+	float		(*value) (const VqPoint *p, const uint8_t *code, int dim, const float *params,
+						  VqMetric metric);
 	/* bound of |y - x|^2 (VQ_L2) or of -<y, x> (VQ_IP) */
 	void		(*bound) (const VqPoint *p, const uint8_t *code, int dim, const float *params,
 						  VqMetric metric, VqBound *out);

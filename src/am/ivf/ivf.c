@@ -103,6 +103,7 @@ ivfcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	IvfMetaData meta;
 	double		lists;
 	double		rows;
+	IvfEffort	effort;
 	double		probes;
 	double		wanted;
 	double		rows_per_list;
@@ -114,15 +115,15 @@ ivfcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	ivf_meta_read(index, &meta);
 	wanted = root->limit_tuples > 0 ? root->limit_tuples : IVF_DEFAULT_LIMIT;
 	wanted = Min(wanted, Max(path->indexinfo->tuples, 1));
-	probes = ivf_probes > 0 ? Min(ivf_probes, meta.nlists) :
-		ivf_effort(&meta, ivf_target_recall(index), (int64) wanted);
+	effort = ivf_effort(&meta, ivf_target_recall(index), (int64) wanted);
+	probes = ivf_probes > 0 ? Min(ivf_probes, (double) meta.nlists) : effort.probes;
 	index_close(index, NoLock);
 
 	get_tablespace_page_costs(path->indexinfo->reltablespace, &spc_random, NULL);
 	rows = Max(path->indexinfo->tuples, 1);
 	lists = Max(meta.nlists, 1);
 	rows_per_list = rows / lists;
-	visited = Min(lists, Max(probes * IVF_OPEN_FACTOR, IVF_OPEN_MIN * sqrt(lists)));
+	visited = Min(lists, probes * effort.open);
 
 	/* Every page of the plan's whole output; the ratio then gives the start. */
 	costs.numIndexTuples = rows;

@@ -110,10 +110,30 @@ extern int	ivf_build_threads(void);
 /* Environment of the math room: memory from cxt, polls for interrupts. */
 extern void ivf_env(VmEnv *env, MemoryContext cxt, uint64 seed);
 
+/* ---- chains ---- */
+
+/*
+ * Position in a chain. Links of a damaged index can lead back: a position is
+ * remembered at each power of two (Brent), so that a ring is met again within
+ * three times its length, without memory.
+ */
+typedef struct IvfWalk
+{
+	uint64		n;
+	BlockNumber blkno;
+	int			idx;
+} IvfWalk;
+
+/* Counts a step to a block (idx 0 in chains of pages); raises on a ring. */
+extern void ivf_walk(Relation index, IvfWalk *walk, BlockNumber blkno, int idx);
+
+/* Raises: a link leads to what it cannot lead to. */
+extern void ivf_broken_link(Relation index, BlockNumber blkno) pg_attribute_noreturn();
+
 /* ---- routing (ivfroute.c) ---- */
 
 /* Partitions whose lists a new row is compared with. */
-#define IVF_ROUTE_OPEN 4
+#define IVF_ROUTE_OPEN 12
 
 /* A list and where its directory entry was when it was read. */
 typedef struct IvfRoute
@@ -157,14 +177,23 @@ extern void ivf_split(Relation index, Relation heap, IvfModel *m, IvfRoute *rout
 
 /* ---- effort (ivfeffort.c) ---- */
 
-/* Leaves whose centroids are looked at per list probed. */
-#define IVF_OPEN_FACTOR 12
+/* Directory entries looked at per list read: what curves are measured for. */
+extern const int ivf_open_factors[IVF_OPEN_FACTORS];
+
+/* The factor where nothing was measured, or the user gave the probes. */
+#define IVF_OPEN_DEFAULT 32
 
 /* Fewest partitions opened. */
 #define IVF_OPEN_MIN 4
 
-/* Lists to read so that `rows` rows come with the wanted recall. */
-extern int	ivf_effort(const IvfMetaData *meta, double target, int64 rows);
+typedef struct IvfEffort
+{
+	int64		probes;			/* lists to read */
+	int			open;			/* times as many directory entries to look at */
+} IvfEffort;
+
+/* The cheapest effort at which `rows` rows come with the wanted recall. */
+extern IvfEffort ivf_effort(const IvfMetaData *meta, double target, int64 rows);
 
 /* Probes at which curves are measured, ascending, at most IVF_CURVE_POINTS. */
 extern int	ivf_probe_grid(int lists, uint32 *grid);

@@ -358,7 +358,7 @@ nearest_leaf(IvfBuild *b, size_t row, float *dist2)
 	for (i = 0; i < IVF_SHORTLIST && list[i] != UINT32_MAX; i++)
 	{
 		IvfDirEntry e = (IvfDirEntry) (b->entries + m->entry_size * list[i]);
-		VqBound		bound;
+		float		d2;
 
 		if (part != b->leaf_part[list[i]])
 		{
@@ -366,10 +366,10 @@ nearest_leaf(IvfBuild *b, size_t row, float *dist2)
 			p.dist2 = vk->l2sq_f32(x, m->part + (Size) part * m->dim, m->dim);
 			p.dot = 0;
 		}
-		m->dir_codec->bound(&p, e->code, m->dim, NULL, VQ_L2, &bound);
-		if (bound.est - e->err2 < *dist2)
+		d2 = m->dir_codec->value(&p, e->code, m->dim, NULL, VQ_L2);
+		if (d2 < *dist2)
 		{
-			*dist2 = bound.est - e->err2;
+			*dist2 = d2;
 			best = list[i];
 		}
 	}

@@ -22,7 +22,7 @@
 #define IVF_SHORTLIST 6
 
 /* Top centroids opened for a row. */
-#define IVF_ASSIGN_OPEN 8
+#define IVF_ASSIGN_OPEN 20
 
 /* Training reads this many leading rotated dimensions. */
 #define IVF_TRAIN_DIMS 256

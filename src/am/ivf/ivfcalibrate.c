@@ -38,7 +38,7 @@ static void score_queries(void *arg, int thread, size_t from, size_t to);
 static void keep_neighbour(IvfCalibration *cal, int q, float dist, uint32 leaf);
 static void rank_lists(IvfBuild *b, int q, Ranked *parts, Ranked *ranked, uint32 *opened);
 static int	compare_ranked(const void *a, const void *b);
-static void curve_point(IvfBuild *b, IvfCurve *curve, int point, const float *recall);
+static void curve_point(IvfBuild *b, IvfCurvePoint *point, int f, const float *recall);
 
 void
 ivf_calibrate_begin(IvfBuild *b)
@@ -229,6 +229,7 @@ ivf_calibrate_end(IvfBuild *b, IvfMeta meta)
 	int			c;
 	int			q;
 	int			p;
+	int			f;
 
 	for (c = 0; c < IVF_CURVES; c++)
 	{
@@ -242,7 +243,7 @@ ivf_calibrate_end(IvfBuild *b, IvfMeta meta)
 	rank = ivf_build_alloc(b, sizeof(uint32) * 2 * nleaf);
 	for (c = 0; c < IVF_CURVES; c++)
 	{
-		recall[c] = ivf_build_alloc(b, sizeof(float) * points * cal->nq);
+		recall[c] = ivf_build_alloc(b, sizeof(float) * IVF_OPEN_FACTORS * points * cal->nq);
 		meta->curve[c].points = points;
 		meta->curve[c].queries = cal->nq;
 	}
@@ -264,21 +265,24 @@ ivf_calibrate_end(IvfBuild *b, IvfMeta meta)
 			}
 			qsort(near, cal->n[q], sizeof(Ranked), compare_ranked);
 			for (p = 0; p < points; p++)
-			{
-				int			hits = 0;
+				for (f = 0; f < IVF_OPEN_FACTORS; f++)
+				{
+					uint64		opened = (uint64) grid[p] * ivf_open_factors[f];
+					int			hits = 0;
 
-				for (i = 0; i < n; i++)
-					hits += rank[near[i].leaf] < grid[p] &&
-						rank[nleaf + near[i].leaf] <= grid[p] * IVF_OPEN_FACTOR;
-				recall[c][p * cal->nq + q] = n > 0 ? (float) hits / n : 1;
-			}
+					for (i = 0; i < n; i++)
+						hits += rank[near[i].leaf] < grid[p] && rank[nleaf + near[i].leaf] < opened;
+					recall[c][(p * IVF_OPEN_FACTORS + f) * cal->nq + q] = n > 0 ? (float) hits / n : 1;
+				}
 		}
 	}
 	for (c = 0; c < IVF_CURVES; c++)
 		for (p = 0; p < points; p++)
 		{
 			meta->curve[c].point[p].probes = grid[p];
-			curve_point(b, &meta->curve[c], p, recall[c] + (Size) p * cal->nq);
+			for (f = 0; f < IVF_OPEN_FACTORS; f++)
+				curve_point(b, &meta->curve[c].point[p], f,
+							recall[c] + (Size) (p * IVF_OPEN_FACTORS + f) * cal->nq);
 		}
 }
 
@@ -325,10 +329,8 @@ rank_lists(IvfBuild *b, int q, Ranked *parts, Ranked *ranked, uint32 *rank)
 		for (leaf = b->tree.leaf_start[part]; leaf < b->tree.leaf_start[part + 1]; leaf++)
 		{
 			IvfDirEntry e = (IvfDirEntry) (b->entries + m->entry_size * leaf);
-			VqBound		bound;
 
-			m->dir_codec->bound(&p, e->code, m->dim, NULL, m->oc->metric, &bound);
-			ranked[leaf].dist = m->oc->metric == VQ_IP ? bound.est : bound.est - e->err2;
+			ranked[leaf].dist = m->dir_codec->value(&p, e->code, m->dim, NULL, m->oc->metric);
 			ranked[leaf].leaf = leaf;
 			rank[nleaf + leaf] = i < IVF_OPEN_MIN ? 0 : before;
 		}
@@ -349,7 +351,7 @@ compare_ranked(const void *a, const void *b)
 }
 
 static void
-curve_point(IvfBuild *b, IvfCurve *curve, int point, const float *recall)
+curve_point(IvfBuild *b, IvfCurvePoint *point, int f, const float *recall)
 {
 	int			n = b->cal.nq;
 	double		sum = 0;
@@ -363,6 +365,6 @@ curve_point(IvfBuild *b, IvfCurve *curve, int point, const float *recall)
 		square += (double) recall[q] * recall[q];
 	}
 	mean = sum / n;
-	curve->point[point].recall = mean;
-	curve->point[point].error = n > 1 ? sqrt(Max(0, square / n - mean * mean) / (n - 1)) : 0;
+	point->recall[f] = mean;
+	point->error[f] = n > 1 ? sqrt(Max(0, square / n - mean * mean) / (n - 1)) : 0;
 }

@@ -17,11 +17,16 @@
 
 /*
  * What the curve does not see: neighbours whose list is read but which the
- * scan-plane estimate passes over at vecpg.epsilon = 3 (measured: below .002).
+ * scan-plane estimate passes over at vecpg.epsilon = 2 (measured: .001 to .002).
  */
 #define SCAN_LOSS 0.002
 
-static double curve_probes(const IvfCurve *curve, double target);
+const int	ivf_open_factors[IVF_OPEN_FACTORS] = {8, 16, 32, 64, 128};
+
+static int64 unmeasured_probes(int lists, double target, int64 rows);
+static double probes_for(const IvfCurve *c10, const IvfCurve *c100, int f, double target,
+						 int64 rows);
+static double curve_probes(const IvfCurve *curve, int f, double target);
 
 double
 ivf_target_recall(Relation index)
@@ -47,57 +52,89 @@ ivf_probe_grid(int lists, uint32 *grid)
 	return n;
 }
 
-int
+/* Prices in microseconds, measured: a list is a page and two blocks of codes. */
+#define LIST_PRICE 1.4
+#define ENTRY_PRICE 0.055
+
+IvfEffort
 ivf_effort(const IvfMetaData *meta, double target, int64 rows)
 {
 	int			lists = Max(meta->nlists, 1);
 	const IvfCurve *c10 = &meta->curve[0];
 	const IvfCurve *c100 = &meta->curve[1];
-	double		probes;
+	IvfEffort	best = {lists, IVF_OPEN_DEFAULT};
+	double		least = INFINITY;
+	int			f;
 
 	if (c10->queries == 0)
-	{
-		/* Never measured: an index that was empty at its build. */
-		probes = 8 + 4 * sqrt((double) lists);
-		if (target > 0.95)
-			probes *= 2;
-		if (rows > 10)
-			probes *= pow(rows / 10.0, 0.3);
-	}
+		best.probes = unmeasured_probes(lists, target, rows);
 	else
-	{
-		double		p10 = curve_probes(c10, target);
-		double		p100 = c100->queries ? curve_probes(c100, target) : p10 * 1.6;
+		for (f = 0; f < IVF_OPEN_FACTORS; f++)
+		{
+			double		probes = probes_for(c10, c100, f, target, rows);
+			double		price;
 
-		p100 = Max(p100, p10);
-		if (rows <= 10)
-			probes = p10;
-		else if (rows <= 100)
-			probes = p10 * pow(p100 / p10, log10(rows / 10.0));
-		else
-			probes = p100 * sqrt(rows / 100.0);
-		/* The index has been split since: the same share of its lists. */
-		if (meta->nlists > c10->lists)
-			probes *= (double) meta->nlists / c10->lists;
-	}
+			/* The index has been split since: the same share of its lists. */
+			if (meta->nlists > c10->lists)
+				probes *= (double) meta->nlists / c10->lists;
+			price = probes * LIST_PRICE + Min(probes * ivf_open_factors[f], lists) * ENTRY_PRICE;
+			if (price < least)
+			{
+				least = price;
+				best.probes = (int64) ceil(probes);
+				best.open = ivf_open_factors[f];
+			}
+		}
 	/* No fewer lists than hold the rows asked for, were they full. */
-	probes = Max(probes, (double) rows / (2 * VQ_BLOCK));
-	return (int) Max(1, Min(ceil(probes), lists));
+	best.probes = Max(best.probes, rows / (2 * VQ_BLOCK));
+	best.probes = Max(1, Min(best.probes, lists));
+	return best;
 }
 
-/* The least measured effort whose lower confidence limit reaches the target. */
+/* An index that was empty when it was built: a share that falls as it grows. */
+static int64
+unmeasured_probes(int lists, double target, int64 rows)
+{
+	double		probes = 8 + 4 * sqrt((double) lists);
+
+	if (target > 0.95)
+		probes *= 2;
+	if (rows > 10)
+		probes *= pow(rows / 10.0, 0.3);
+	return (int64) ceil(probes);
+}
+
+/* Between the curves of 10 and 100 rows, and beyond. */
 static double
-curve_probes(const IvfCurve *curve, double target)
+probes_for(const IvfCurve *c10, const IvfCurve *c100, int f, double target, int64 rows)
+{
+	double		p10 = curve_probes(c10, f, target);
+	double		p100 = c100->queries ? curve_probes(c100, f, target) : p10 * 1.6;
+
+	p100 = Max(p100, p10);
+	if (rows <= 10 || isinf(p10))
+		return p10;
+	if (rows <= 100)
+		return isinf(p100) ? p100 : p10 * pow(p100 / p10, log10(rows / 10.0));
+	return p100 * sqrt(rows / 100.0);
+}
+
+/*
+ * The least measured effort whose lower confidence limit reaches the target,
+ * or infinity if this factor never does.
+ */
+static double
+curve_probes(const IvfCurve *curve, int f, double target)
 {
 	double		before = 0;
 	double		before_recall = 0;
 	uint32		i;
 
 	target = Min(target + SCAN_LOSS, 0.9999);
-	for (i = 0; i < curve->points; i++)
+	for (i = 0; i < Min(curve->points, IVF_CURVE_POINTS); i++)
 	{
 		const IvfCurvePoint *p = &curve->point[i];
-		double		sure = p->recall - CONFIDENCE * p->error;
+		double		sure = p->recall[f] - CONFIDENCE * p->error[f];
 
 		if (sure >= target)
 		{
@@ -110,5 +147,5 @@ curve_probes(const IvfCurve *curve, double target)
 		before = p->probes;
 		before_recall = sure;
 	}
-	return curve->points > 0 ? curve->point[curve->points - 1].probes : 1;
+	return INFINITY;
 }

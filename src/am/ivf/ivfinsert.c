@@ -128,6 +128,7 @@ insert_in_chain(IvfInsert *in)
 	IvfModel   *m = in->m;
 	BlockNumber blkno = in->route.head_blkno;
 	int			idx = in->route.head_idx;
+	IvfWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -145,6 +146,7 @@ insert_in_chain(IvfInsert *in)
 			UnlockReleaseBuffer(buf);
 			return false;
 		}
+		ivf_walk(in->index, &walk, blkno, idx);
 		in->walked++;
 		slot = in->walked <= WALK_BLOCKS ? empty_slot(block) : -1;
 		if (slot >= 0)
@@ -191,6 +193,9 @@ insert_in_new_block(IvfInsert *in)
 		UnlockReleaseBuffer(dirbuf);
 		return false;
 	}
+	/* It would be locked twice. */
+	if (in->route.head_blkno == in->route.dir_blkno)
+		ivf_broken_link(in->index, in->route.head_blkno);
 	buf = ivf_block_page(in->index, in->heap, m, in->route.head_blkno, &idx, &fresh);
 	find_refine_slot(in, &ref);
 

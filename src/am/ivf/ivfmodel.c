@@ -47,15 +47,20 @@ ivf_meta_read(Relation index, IvfMetaData *meta)
 static void
 check_meta(Relation index, const IvfMetaData *meta)
 {
+	bool		curves = true;
+	int			c;
+
 	if (meta->magic != IVF_MAGIC || meta->format != IVF_FORMAT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has format %u, this vecpg reads format %u",
 						RelationGetRelationName(index), meta->format, IVF_FORMAT),
 				 errhint("Please REINDEX it.")));
-	if (meta->dims < 1 || meta->dims > VECTOR_MAX_DIM ||
+	for (c = 0; c < IVF_CURVES; c++)
+		curves = curves && meta->curve[c].points <= IVF_CURVE_POINTS;
+	if (!curves || meta->dims < 1 || meta->dims > VECTOR_MAX_DIM ||
 		meta->dim != (uint32) vm_rotated_dim(meta->dims) ||
-		meta->sdim < VM_PAD || meta->sdim > meta->dim || meta->sdim > IVF_SDIM_ONE ||
+		meta->sdim < VM_PAD || meta->sdim % VM_PAD != 0 || meta->sdim > meta->dim || meta->sdim > IVF_SDIM_ONE ||
 		meta->nparts < 1 || meta->nparts > PG_UINT16_MAX ||
 		(meta->codec != VQ_NONE && vq_codec(meta->codec) == NULL) ||
 		vq_codec(meta->dir_codec) == NULL)

@@ -36,16 +36,22 @@
 #define IVF_TIDS_SORTS 3
 #define IVF_TIDS_CHAINS 4
 
-/* ---- recall curve: effort against measured recall (ivfcalibrate.c) ---- */
-
+/*
+ * ---- recall curve: effort against measured recall (ivfcalibrate.c) ----
+ *
+ * Effort has two sides: lists read, and directory entries looked at to find
+ * them (partitions are opened until they hold open times as many lists as are
+ * to be read). A point measures all factors for one number of lists.
+ */
 #define IVF_CURVE_POINTS 24
 #define IVF_CURVES 2			/* for k = 10 and k = 100 */
+#define IVF_OPEN_FACTORS 5
 
 typedef struct IvfCurvePoint
 {
 	uint32		probes;
-	float		recall;			/* mean over the held-out rows */
-	float		error;			/* standard error of that mean */
+	float		recall[IVF_OPEN_FACTORS];	/* mean over the held-out rows */
+	float		error[IVF_OPEN_FACTORS];	/* standard error of that mean */
 } IvfCurvePoint;
 
 typedef struct IvfCurve
@@ -116,12 +122,11 @@ typedef struct IvfDirEntryData
 	uint16		head_idx;
 	uint16		unused;
 	uint32		rows;			/* at build, split or last vacuum */
-	float		err2;			/* squared length the centroid's code misses */
 	uint8		code[FLEXIBLE_ARRAY_MEMBER];	/* of dir_codec, about the top centroid */
 } IvfDirEntryData;
 typedef IvfDirEntryData *IvfDirEntry;
 
-StaticAssertDecl(offsetof(IvfDirEntryData, code) == 20, "IvfDirEntryData header");
+StaticAssertDecl(offsetof(IvfDirEntryData, code) == 16, "IvfDirEntryData header");
 
 #define IvfPageDir(page) ((IvfDirPage) PageGetContents(page))
 #define IVF_DIR_ENTRY(page, size, i) \

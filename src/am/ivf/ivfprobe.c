@@ -79,7 +79,7 @@ ivf_probe_begin(IvfScan s)
 void
 ivf_probe_until(IvfScan s, int64 lists)
 {
-	int64		want = lists * IVF_OPEN_FACTOR;
+	int64		want = lists * s->open;
 	instr_time	t;
 	size_t		ahead;
 
@@ -134,6 +134,7 @@ open_partition(IvfScan s, int part)
 	IvfModel   *m = s->m;
 	Relation	index = s->scan->indexRelation;
 	BlockNumber blkno = m->part_head[part];
+	IvfWalk		walk = {0};
 	VqPoint		p;
 
 	p.y = s->y;
@@ -149,6 +150,7 @@ open_partition(IvfScan s, int part)
 		size_t		cap = s->lists_cap;
 		uint32		i;
 
+		ivf_walk(index, &walk, blkno, 0);
 		s->count.pages++;
 		s->lists = ivf_scan_grow(s, s->lists, &cap, s->nlists + n, sizeof(IvfListRef));
 		s->queue = ivf_scan_grow(s, s->queue, &s->lists_cap, s->nlists + n, sizeof(VpHeapItem));
@@ -156,19 +158,15 @@ open_partition(IvfScan s, int part)
 		{
 			IvfDirEntry e = IVF_DIR_ENTRY(page, m->entry_size, i);
 			IvfListRef *ref = &s->lists[s->nlists];
-			VqBound		bound = {0};
+			float		dist2 = 0;
 
 			if (s->y != NULL)
-			{
-				m->dir_codec->bound(&p, e->code, m->dim, NULL, m->oc->metric, &bound);
-				if (m->oc->metric == VQ_L2)
-					bound.est = Max(bound.est - e->err2, 0);
-			}
+				dist2 = m->dir_codec->value(&p, e->code, m->dim, NULL, m->oc->metric);
 			ref->list = e->list;
 			ref->head_blkno = e->head_blkno;
 			ref->head_idx = e->head_idx;
-			ref->dist2 = bound.est;
-			s->queue[s->nqueue].key = bound.est;
+			ref->dist2 = dist2;
+			s->queue[s->nqueue].key = dist2;
 			s->queue[s->nqueue++].item = s->nlists++;
 		}
 		blkno = vs_opaque(page)->next;
@@ -185,6 +183,7 @@ read_list(IvfScan s, const IvfListRef *ref)
 	BlockNumber blkno = ref->head_blkno;
 	int			idx = ref->head_idx;
 	int64		misses = pgBufferUsage.shared_blks_read;
+	IvfWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -204,6 +203,7 @@ read_list(IvfScan s, const IvfListRef *ref)
 				UnlockReleaseBuffer(buf);
 				stale_link(s, here);
 			}
+			ivf_walk(index, &walk, here, idx);
 			take_block(s, ref, block);
 			blkno = block->next_blkno;
 			idx = block->next_idx;
@@ -228,11 +228,7 @@ stale_link(IvfScan s, BlockNumber blkno)
 				 errmsg("index \"%s\" was reorganised while it was scanned",
 						RelationGetRelationName(s->scan->indexRelation)),
 				 errhint("Repeat the query, or set hot_standby_feedback on this standby.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" has a broken link to block %u",
-					RelationGetRelationName(s->scan->indexRelation), blkno),
-			 errhint("Please REINDEX it.")));
+	ivf_broken_link(s->scan->indexRelation, blkno);
 }
 
 static void
@@ -346,6 +342,7 @@ ivf_probe_tids(IvfScan s, int sort)
 	for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
 	{
 		BlockNumber blkno = now.tids_head[sort][chain];
+		IvfWalk		walk = {0};
 
 		while (blkno != InvalidBlockNumber)
 		{
@@ -355,6 +352,7 @@ ivf_probe_tids(IvfScan s, int sort)
 			uint32		i;
 
 			CHECK_FOR_INTERRUPTS();
+			ivf_walk(index, &walk, blkno, 0);
 			page = vs_read_if(index, blkno, VS_IVF_TIDS, BUFFER_LOCK_SHARE, NULL, &buf);
 			if (page == NULL)
 			{

@@ -62,11 +62,39 @@ ivf_route(Relation index, const IvfModel *m, const float *x, IvfRoute *route)
 	pfree(code);
 }
 
+void
+ivf_walk(Relation index, IvfWalk *walk, BlockNumber blkno, int idx)
+{
+	if (walk->n > 0 && blkno == walk->blkno && idx == walk->idx)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a chain that leads back to block %u",
+						RelationGetRelationName(index), blkno),
+				 errhint("Please REINDEX it.")));
+	walk->n++;
+	if ((walk->n & (walk->n - 1)) == 0)
+	{
+		walk->blkno = blkno;
+		walk->idx = idx;
+	}
+}
+
+void
+ivf_broken_link(Relation index, BlockNumber blkno)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" has a broken link to block %u",
+					RelationGetRelationName(index), blkno),
+			 errhint("Please REINDEX it.")));
+}
+
 static void
 scan_partition(Relation index, const IvfModel *m, const VqPoint *p, int part,
 			   IvfRoute *route, float *best, uint8 *code)
 {
 	BlockNumber blkno = m->part_head[part];
+	IvfWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -75,16 +103,16 @@ scan_partition(Relation index, const IvfModel *m, const VqPoint *p, int part,
 		int			n = Min(IvfPageDir(page)->count, (uint32) m->entries_per_page);
 		int			i;
 
+		ivf_walk(index, &walk, blkno, 0);
 		for (i = 0; i < n; i++)
 		{
 			IvfDirEntry e = IVF_DIR_ENTRY(page, m->entry_size, i);
-			VqBound		bound;
+			float		dist2 = m->dir_codec->value(p, e->code, m->dim, NULL, VQ_L2);
 
-			m->dir_codec->bound(p, e->code, m->dim, NULL, VQ_L2, &bound);
 			/* Also the first of all, if every distance overflows. */
-			if (bound.est - e->err2 < *best || route->list == 0)
+			if (dist2 < *best || route->list == 0)
 			{
-				*best = bound.est - e->err2;
+				*best = dist2;
 				route->part = part;
 				route->list = e->list;
 				route->dir_blkno = blkno;
@@ -103,6 +131,7 @@ bool
 ivf_route_find(Relation index, const IvfModel *m, IvfRoute *route)
 {
 	BlockNumber blkno = m->part_head[route->part];
+	IvfWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -111,6 +140,7 @@ ivf_route_find(Relation index, const IvfModel *m, IvfRoute *route)
 		int			n = Min(IvfPageDir(page)->count, (uint32) m->entries_per_page);
 		int			i;
 
+		ivf_walk(index, &walk, blkno, 0);
 		for (i = 0; i < n; i++)
 		{
 			IvfDirEntry e = IVF_DIR_ENTRY(page, m->entry_size, i);

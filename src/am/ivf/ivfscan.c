@@ -46,6 +46,7 @@ static void set_query(IvfScan s, const Vector *v);
 static void first_step(IvfScan s);
 static bool next_step(IvfScan s);
 static int64 rows_met(IvfScan s);
+static void choose_effort(IvfScan s);
 static bool emit_ready(IvfScan s);
 static bool emit_enumerated(IvfScan s);
 static bool emit_uncoded(IvfScan s);
@@ -235,15 +236,14 @@ first_step(IvfScan s)
 
 	if (s->mode == IVF_ENUMERATE)
 	{
-		s->probes = 1;
+		s->probes = s->open = 1;
 		s->sort = IVF_TIDS_WILD;
 		ivf_probe_until(s, s->probes);
 		s->count.steps++;
 		return;
 	}
 	s->quota = Min(limit, MAX_QUOTA);
-	s->probes = ivf_probes > 0 ? ivf_probes :
-		ivf_effort(&s->meta, ivf_target_recall(s->scan->indexRelation), s->quota);
+	choose_effort(s);
 	if (ivf_max_probes > 0)
 		s->probes = Min(s->probes, ivf_max_probes);
 	/* Nothing is known of any row: all of them, and the executor sorts. */
@@ -277,6 +277,18 @@ first_step(IvfScan s)
 	s->quota = Min(s->quota, rows_met(s));
 	ivf_refine_step(s);
 	s->count.steps++;
+}
+
+/* For the quota; never less than before. */
+static void
+choose_effort(IvfScan s)
+{
+	IvfEffort	effort = {ivf_probes, IVF_OPEN_DEFAULT};
+
+	if (ivf_probes == 0)
+		effort = ivf_effort(&s->meta, ivf_target_recall(s->scan->indexRelation), s->quota);
+	s->probes = Max(s->probes, effort.probes);
+	s->open = Max(s->open, effort.open);
 }
 
 /* No quota need be larger: slots read, filled or not, and rows without code. */
@@ -325,9 +337,7 @@ next_step(IvfScan s)
 		s->quota = Min(s->quota * STEP_GROWTH, MAX_QUOTA);
 		s->probes *= STEP_GROWTH;
 		if (ivf_probes == 0)
-			s->probes = Max(s->probes, ivf_effort(&s->meta,
-												  ivf_target_recall(s->scan->indexRelation),
-												  s->quota));
+			choose_effort(s);
 		if (ivf_max_probes > 0)
 			s->probes = Min(s->probes, ivf_max_probes);
 		ivf_probe_until(s, s->probes);

@@ -101,6 +101,7 @@ typedef struct IvfScanData
 	/* steps */
 	int64		quota;			/* rows this step answers for */
 	int64		probes;			/* lists read when the step is done */
+	int			open;			/* directory entries looked at per list read */
 	int64		read;			/* lists read so far */
 	bool		exhausted;		/* every list read, every candidate taken */
 	double		kth;			/* quota-th smallest upper value */

@@ -142,6 +142,7 @@ copy_list(Split *s)
 {
 	BlockNumber blkno = s->route->head_blkno;
 	int			idx = s->route->head_idx;
+	IvfWalk		walk = {0};
 	int			r;
 
 	while (blkno != InvalidBlockNumber)
@@ -166,11 +167,12 @@ copy_list(Split *s)
 		{
 			IvfBlock	block = IVF_BLOCK(page, s->m->sdim, idx);
 
-			if (block->list != s->route->list || (block->flags & IVF_BLOCK_MOVED))
+			if (idx >= s->m->blocks_per_page || block->list != s->route->list || (block->flags & IVF_BLOCK_MOVED))
 			{
 				UnlockReleaseBuffer(buf);
 				return false;
 			}
+			ivf_walk(s->index, &walk, here, idx);
 			copy_block(s, block);
 			blkno = block->next_blkno;
 			idx = block->next_idx;
@@ -258,8 +260,13 @@ decode_refine(Split *s, SplitRow *row)
 		Buffer		buf;
 		Page		page = vs_read_if(s->index, blkno, VS_IVF_REFINE, BUFFER_LOCK_SHARE, NULL, &buf);
 
-		if (page == NULL || at + n > VS_USABLE)
+		if (page == NULL)
 			break;
+		if (at + n > VS_USABLE)
+		{
+			UnlockReleaseBuffer(buf);
+			break;
+		}
 		memcpy((char *) ref + done, PageGetContents(page) + at, n);
 		done += n;
 		blkno = vs_opaque(page)->next;
@@ -381,14 +388,12 @@ encode_centroid(Split *s, int side, const float *mean)
 	IvfModel   *m = s->m;
 	const float *top = m->part + (Size) s->route->part * m->dim;
 	IvfDirEntry e;
-	float		err;
 
 	s->entry[side] = palloc0(m->entry_size);
 	s->c[side] = palloc(sizeof(float) * m->dim);
 	e = (IvfDirEntry) s->entry[side];
 	m->dir_codec->encode(mean, top, m->dim, NULL, palloc(sizeof(float) * 3 * m->dim), e->code);
-	err = m->dir_codec->decode(e->code, top, m->dim, NULL, s->c[side]);
-	e->err2 = err * err;
+	m->dir_codec->decode(e->code, top, m->dim, NULL, s->c[side]);
 }
 
 /* Blocks of one new list, page by page; list numbers are given in flip(). */
@@ -531,6 +536,7 @@ unchanged(Split *s, Buffer *bufs)
 {
 	BlockNumber blkno = s->route->head_blkno;
 	int			idx = s->route->head_idx;
+	IvfWalk		walk = {0};
 	int			n = 0;
 
 	while (blkno != InvalidBlockNumber)
@@ -541,8 +547,9 @@ unchanged(Split *s, Buffer *bufs)
 
 		for (p = 0; p < s->npages && s->pages[p] != blkno; p++)
 			;
-		if (p == s->npages)
+		if (p == s->npages || idx >= s->m->blocks_per_page)
 			return false;
+		ivf_walk(s->index, &walk, blkno, idx);
 		block = IVF_BLOCK(BufferGetPage(bufs[p]), s->m->sdim, idx);
 		if (block->list != s->route->list)
 			return false;

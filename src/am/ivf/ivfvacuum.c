@@ -131,6 +131,7 @@ find_named(IvfVacuum *v)
 	for (part = 0; part < v->m->nparts; part++)
 	{
 		BlockNumber blkno = v->m->part_head[part];
+		IvfWalk		walk = {0};
 
 		while (blkno != InvalidBlockNumber)
 		{
@@ -138,6 +139,7 @@ find_named(IvfVacuum *v)
 			Page		page = vs_read(v->index, blkno, VS_IVF_DIR, BUFFER_LOCK_SHARE, &buf);
 			uint32		i;
 
+			ivf_walk(v->index, &walk, blkno, 0);
 			for (i = 0; i < Min(IvfPageDir(page)->count, (uint32) v->m->entries_per_page); i++)
 			{
 				uint32		list = IVF_DIR_ENTRY(page, v->m->entry_size, i)->list;
@@ -410,6 +412,7 @@ unlink_empty_blocks(IvfVacuum *v)
 	for (part = 0; part < v->m->nparts; part++)
 	{
 		BlockNumber blkno = v->m->part_head[part];
+		IvfWalk		walk = {0};
 
 		while (blkno != InvalidBlockNumber)
 		{
@@ -420,6 +423,7 @@ unlink_empty_blocks(IvfVacuum *v)
 			BlockNumber here = blkno;
 			int			i;
 
+			ivf_walk(v->index, &walk, blkno, 0);
 			for (i = 0; i < n; i++)
 			{
 				uint32		list = IVF_DIR_ENTRY(page, v->m->entry_size, i)->list;
@@ -463,6 +467,8 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 	int			previdx = 0;
 	BlockNumber blkno = e->head_blkno;
 	int			idx = e->head_idx;
+	uint32		list = e->list;
+	IvfWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -471,9 +477,15 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 		IvfBlock	block;
 		int			here = idx;
 
+		/* Before it is locked twice: the directory page is locked already. */
+		if (blkno == dir_blkno || idx >= m->blocks_per_page)
+			ivf_broken_link(v->index, blkno);
+		ivf_walk(v->index, &walk, blkno, idx);
 		if (!same)
 			vs_read(v->index, blkno, VS_IVF_LIST, BUFFER_LOCK_EXCLUSIVE, &buf);
 		block = IVF_BLOCK(BufferGetPage(buf), m->sdim, idx);
+		if (block->list != list)
+			ivf_broken_link(v->index, blkno);
 		blkno = block->next_blkno;
 		idx = block->next_idx;
 		if (block_empty(block) && !(block->flags & IVF_BLOCK_MOVED))
@@ -525,6 +537,7 @@ unlink_empty_tids(IvfVacuum *v)
 		for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
 		{
 			BlockNumber blkno = v->meta.tids_head[sort][chain];
+			IvfWalk		walk = {0};
 
 			while (blkno != InvalidBlockNumber)
 			{
@@ -535,8 +548,11 @@ unlink_empty_tids(IvfVacuum *v)
 				VsChange	change;
 
 				vecpg_vacuum_delay();
+				ivf_walk(v->index, &walk, blkno, 0);
 				page = vs_read(v->index, blkno, VS_IVF_TIDS, BUFFER_LOCK_EXCLUSIVE, &buf);
 				next = vs_opaque(page)->next;
+				if (next == blkno)
+					ivf_broken_link(v->index, next);
 				if (next == InvalidBlockNumber)
 				{
 					UnlockReleaseBuffer(buf);
