@@ -446,7 +446,7 @@ look_at_list_page(Verify *v, BlockNumber blkno, Page page)
 		seen[i].moved = (block->flags & IVF_BLOCK_MOVED) != 0;
 		if (block->list == 0)
 			continue;
-		if (block->flags & ~IVF_BLOCK_MOVED)
+		if (block->flags & ~(IVF_BLOCK_MOVED | IVF_BLOCK_MOVING))
 			verify_report(v->found, blkno, item, "block has unknown flags 0x%04x", block->flags);
 		if (block->list >= v->meta.next_list)
 		{

@@ -22,6 +22,9 @@
 /* Hints tried before the index is simply extended: bounds a burst of misses. */
 #define MAX_TRIES 8
 
+/* Of the free space map: a byte per page, 256 steps. */
+#define FSM_STEP (BLCKSZ / 256)
+
 static bool
 page_reusable(Relation heap, Page page)
 {
@@ -68,7 +71,18 @@ vs_new_page(Relation rel, Relation heap)
 		RecordPageWithFreeSpace(rel, blkno, 0);
 		ReleaseBuffer(buf);
 	}
-	return vecpg_extend_locked(rel);
+	for (;;)
+	{
+		Buffer		buf = vecpg_extend_locked(rel);
+
+		/*
+		 * Before 16 the new page is not locked from its first moment: VACUUM
+		 * may have seen it empty and told another backend, which took it.
+		 */
+		if (PageIsNew(BufferGetPage(buf)))
+			return buf;
+		UnlockReleaseBuffer(buf);
+	}
 }
 
 Buffer
@@ -104,10 +118,14 @@ vs_find_space(Relation rel, VsKind kind, Size bytes)
 	return InvalidBuffer;
 }
 
+/*
+ * The map counts in steps, down when told of space and up when asked for it: a
+ * page with room for exactly one row would never be found.
+ */
 void
 vs_record_space(Relation rel, BlockNumber blkno, Size bytes)
 {
-	RecordPageWithFreeSpace(rel, blkno, bytes);
+	RecordPageWithFreeSpace(rel, blkno, bytes > 0 ? Min(bytes + FSM_STEP - 1, BLCKSZ - 1) : 0);
 }
 
 void

@@ -173,7 +173,7 @@ extern Buffer ivf_block_page(Relation index, Relation heap, const IvfModel *m, B
 extern int64 ivf_split_limit(const IvfMetaData *meta);
 
 /* Splits a list in two if nothing else reorganises the index just now. */
-extern void ivf_split(Relation index, Relation heap, IvfModel *m, IvfRoute *route, IndexInfo *info);
+extern void ivf_split(Relation index, Relation heap, IvfModel *m, IvfRoute *route);
 
 /* ---- effort (ivfeffort.c) ---- */
 

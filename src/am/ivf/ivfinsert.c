@@ -6,10 +6,12 @@
  * A row changes two pages in one WAL record: a slot of its list's block and a
  * slot of a refine page. Only when the list has no empty slot does a new block
  * come before its head, and the directory entry changes with it. No list is
- * read: the head block has the empty slots, and a short chain is walked for
- * slots that vacuum emptied.
+ * read: the head block has the empty slots, and only the next few blocks are
+ * looked at for slots that vacuum emptied.
  *
- * Lock order: metapage, directory page, list page, refine page.
+ * Lock order: directory pages in chain order, list pages in chain order, refine
+ * page, new page, metapage. Several list pages are locked only by splits and
+ * VACUUM, which exclude one another.
  */
 #include "postgres.h"
 
@@ -37,7 +39,7 @@ typedef struct IvfInsert
 	float	   *x;
 	IvfRoute	route;
 	IvfRowCode	code;
-	int			walked;			/* blocks of the list seen */
+	int64		rows;			/* of the list, about; 0: no new block was needed */
 } IvfInsert;
 
 /* Where the refine code goes. */
@@ -49,7 +51,7 @@ typedef struct RefineSlot
 	BlockNumber rest;			/* a wide row's second page */
 } RefineSlot;
 
-static void insert_coded(IvfInsert *in, IndexInfo *info);
+static void insert_coded(IvfInsert *in);
 static bool insert_in_chain(IvfInsert *in);
 static bool insert_in_new_block(IvfInsert *in);
 static void put_row(IvfInsert *in, VsChange *change, IvfBlock block, int slot, RefineSlot *ref);
@@ -86,7 +88,7 @@ ivfinsert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 		in.x = palloc(sizeof(float) * m->dim);
 		class = ivf_rotate(m, v->x, scratch, in.x);
 		if (class == VI_FINITE)
-			insert_coded(&in, info);
+			insert_coded(&in);
 		else
 			insert_uncoded(&in, class == VI_NAN ? IVF_TIDS_NAN : IVF_TIDS_WILD);
 	}
@@ -96,7 +98,7 @@ ivfinsert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 }
 
 static void
-insert_coded(IvfInsert *in, IndexInfo *info)
+insert_coded(IvfInsert *in)
 {
 	IvfModel   *m = in->m;
 	float	   *scratch = palloc(sizeof(float) * 3 * m->dim);
@@ -110,11 +112,11 @@ insert_coded(IvfInsert *in, IndexInfo *info)
 		CHECK_FOR_INTERRUPTS();
 		ivf_route(in->index, m, in->x, &in->route);
 		ivf_encode_row(m, in->route.part, in->route.c, in->x, scratch, &in->code);
-		in->walked = 0;
+		in->rows = 0;
 		if (insert_in_chain(in) || insert_in_new_block(in))
 		{
-			if ((int64) in->walked * VQ_BLOCK > ivf_split_limit(&in->meta))
-				ivf_split(in->index, in->heap, m, &in->route, info);
+			if (in->rows > ivf_split_limit(&in->meta))
+				ivf_split(in->index, in->heap, m, &in->route);
 			return;
 		}
 	}
@@ -128,9 +130,9 @@ insert_in_chain(IvfInsert *in)
 	IvfModel   *m = in->m;
 	BlockNumber blkno = in->route.head_blkno;
 	int			idx = in->route.head_idx;
-	IvfWalk		walk = {0};
+	int			walked;
 
-	while (blkno != InvalidBlockNumber)
+	for (walked = 0; walked < WALK_BLOCKS && blkno != InvalidBlockNumber; walked++)
 	{
 		Buffer		buf;
 		Page		page = vs_read_if(in->index, blkno, VS_IVF_LIST, BUFFER_LOCK_EXCLUSIVE, NULL, &buf);
@@ -146,9 +148,7 @@ insert_in_chain(IvfInsert *in)
 			UnlockReleaseBuffer(buf);
 			return false;
 		}
-		ivf_walk(in->index, &walk, blkno, idx);
-		in->walked++;
-		slot = in->walked <= WALK_BLOCKS ? empty_slot(block) : -1;
+		slot = empty_slot(block);
 		if (slot >= 0)
 		{
 			RefineSlot	ref;
@@ -212,8 +212,8 @@ insert_in_new_block(IvfInsert *in)
 	e = IVF_DIR_ENTRY(page, m->entry_size, in->route.dir_idx);
 	e->head_blkno = BufferGetBlockNumber(buf);
 	e->head_idx = idx;
+	in->rows = e->rows += VQ_BLOCK;
 	vs_change_commit(&change);
-	in->walked++;
 
 	release_refine(in, &ref);
 	UnlockReleaseBuffer(buf);
@@ -302,8 +302,8 @@ find_refine_slot(IvfInsert *in, RefineSlot *ref)
 		}
 		ReleaseBuffer(ref->buf);
 	}
-	ref->buf = vs_find_space(in->index, VS_IVF_REFINE, m->refine_size);
-	if (BufferIsValid(ref->buf))
+	/* The map is a hint: a page that filled up since is struck off it. */
+	while (BufferIsValid(ref->buf = vs_find_space(in->index, VS_IVF_REFINE, m->refine_size)))
 	{
 		ref->idx = empty_refine(m, BufferGetPage(ref->buf));
 		if (ref->idx >= 0)

@@ -85,6 +85,7 @@ typedef struct IvfMetaData
 	uint32		split_epoch;	/* counts splits: scans compare it */
 	BlockNumber model_blkno;	/* first of model_pages consecutive pages */
 	uint32		model_pages;
+	uint32		swept_epoch;	/* split_epoch whose moved blocks are all free */
 	double		rows_built;		/* rows with a code when built */
 	int64		build_time;		/* TimestampTz */
 	uint64		changed;		/* rows inserted + removed since the curve, at last vacuum */
@@ -121,7 +122,7 @@ typedef struct IvfDirEntryData
 	BlockNumber head_blkno;		/* first block, or InvalidBlockNumber */
 	uint16		head_idx;
 	uint16		unused;
-	uint32		rows;			/* at build, split or last vacuum */
+	uint32		rows;			/* at build or split; each new block adds its slots */
 	uint8		code[FLEXIBLE_ARRAY_MEMBER];	/* of dir_codec, about the top centroid */
 } IvfDirEntryData;
 typedef IvfDirEntryData *IvfDirEntry;
@@ -148,7 +149,8 @@ typedef struct IvfTid
 	uint16		offset;			/* 0: empty */
 } IvfTid;
 
-#define IVF_BLOCK_MOVED 0x0001
+#define IVF_BLOCK_MOVED 0x0001	/* moved_at: transaction horizon */
+#define IVF_BLOCK_MOVING 0x0002	/* moved_at: list it goes to; moved if that is named */
 
 typedef struct IvfBlockData
 {

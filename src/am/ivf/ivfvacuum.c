@@ -15,6 +15,9 @@
  * find them as they were, and they are free behind the xid horizon. Pages of
  * which every block is free, and empty refine pages, become free pages.
  *
+ * Splits leave moved blocks behind where nothing was ever deleted, so a VACUUM
+ * that has no dead rows makes the pass too if there were splits.
+ *
  * The heavyweight lock on the metapage keeps splits away (see ivfsplit.c).
  */
 #include "postgres.h"
@@ -43,8 +46,12 @@ typedef struct IvfVacuum
 	uint8	   *emptied;		/* bit per list number: has an empty block */
 	uint32		numbers;		/* list numbers below this are in the maps */
 	double		live;
+	bool		waiting;		/* some moved block is not behind the horizon */
 } IvfVacuum;
 
+static void sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+				  IndexBulkDeleteCallback callback, void *state);
+static void note_sweep(IvfVacuum *v);
 static void find_named(IvfVacuum *v);
 static void vacuum_page(IvfVacuum *v, BlockNumber blkno);
 static void vacuum_list_page(IvfVacuum *v, Buffer buf);
@@ -63,42 +70,9 @@ IndexBulkDeleteResult *
 ivfbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 			  IndexBulkDeleteCallback callback, void *state)
 {
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "ivf vacuum",
-											  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
-	IvfVacuum	v = {info};
-	BlockNumber blkno;
-	BlockNumber blocks;
-
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
-	old = MemoryContextSwitchTo(cxt);
-	v.stats = stats;
-	v.callback = callback;
-	v.state = state;
-	v.index = info->index;
-	v.heap = vecpg_vacuum_heap(info);
-
-	LockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
-	v.m = ivf_model_get(v.index, &v.meta);
-	ivf_model_release_with(v.m, cxt);
-	find_named(&v);
-	/* Inserts may add pages while we go; their rows are young, but CREATE
-	 * INDEX CONCURRENTLY wants to see every tid. */
-	for (blkno = IVF_META_BLKNO + 1; blkno < (blocks = RelationGetNumberOfBlocks(v.index));)
-		for (; blkno < blocks; blkno++)
-		{
-			vecpg_vacuum_delay();
-			vacuum_page(&v, blkno);
-		}
-	unlink_empty_blocks(&v);
-	unlink_empty_tids(&v);
-	UnlockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
-
-	stats->num_index_tuples = v.live;
-	stats->estimated_count = false;
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(cxt);
+	sweep(info, stats, callback, state);
 	return stats;
 }
 
@@ -109,14 +83,78 @@ ivfvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 		return stats;
 	if (stats == NULL)
 	{
-		/* Nothing was deleted: every heap row has its entry. */
+		IvfMetaData meta;
+
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
+		ivf_meta_read(info->index, &meta);
+		if (meta.swept_epoch != meta.split_epoch)
+			sweep(info, stats, NULL, NULL);
+		/* Nothing was deleted: every heap row has its entry. */
 		stats->num_index_tuples = info->num_heap_tuples;
-		stats->estimated_count = true;
+		stats->estimated_count = info->estimated_count;
 	}
 	IndexFreeSpaceMapVacuum(info->index);
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
 	return stats;
+}
+
+/* The pass over all pages; callback NULL: no row is dead. */
+static void
+sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+	  IndexBulkDeleteCallback callback, void *state)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "ivf vacuum",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	IvfVacuum	v = {info};
+	BlockNumber blkno;
+	BlockNumber blocks;
+
+	v.stats = stats;
+	v.callback = callback;
+	v.state = state;
+	v.index = info->index;
+	v.heap = vecpg_vacuum_heap(info);
+
+	LockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
+	v.m = ivf_model_get(v.index, &v.meta);
+	ivf_model_release_with(v.m, cxt);
+	find_named(&v);
+	stats->pages_free = 0;
+	/* Inserts may add pages while we go; their rows are young, but CREATE
+	 * INDEX CONCURRENTLY wants to see every tid. */
+	for (blkno = IVF_META_BLKNO + 1; blkno < (blocks = RelationGetNumberOfBlocks(v.index));)
+		for (; blkno < blocks; blkno++)
+		{
+			vecpg_vacuum_delay();
+			vacuum_page(&v, blkno);
+		}
+	unlink_empty_blocks(&v);
+	unlink_empty_tids(&v);
+	if (!v.waiting)
+		note_sweep(&v);
+	UnlockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
+
+	stats->num_index_tuples = v.live;
+	stats->estimated_count = false;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
+/* No moved block is left: until the next split there is nothing to sweep. */
+static void
+note_sweep(IvfVacuum *v)
+{
+	Buffer		buf;
+	VsChange	change;
+
+	if (v->meta.swept_epoch == v->meta.split_epoch)
+		return;
+	vs_read(v->index, IVF_META_BLKNO, VS_IVF_META, BUFFER_LOCK_EXCLUSIVE, &buf);
+	vs_change_begin(&change, v->index);
+	IvfPageMeta(vs_change_page(&change, buf, false))->swept_epoch = v->meta.split_epoch;
+	vs_change_commit(&change);
+	UnlockReleaseBuffer(buf);
 }
 
 /* Which list numbers the directory names: the rest is left over from crashes. */
@@ -158,6 +196,8 @@ dead(IvfVacuum *v, const IvfTid *tid)
 {
 	ItemPointerData at;
 
+	if (v->callback == NULL)
+		return false;
 	ivf_tid_get(tid, &at);
 	return v->callback(&at, v->state);
 }
@@ -204,6 +244,30 @@ block_empty(IvfBlock block)
 	return true;
 }
 
+/* Whether a split that a crash cut short has copied the block's rows. */
+static bool
+left_behind(IvfVacuum *v, IvfBlock block)
+{
+	if (block->list < v->numbers && !BIT_TEST(v->named, block->list))
+		return true;
+	if (block->flags & IVF_BLOCK_MOVING)
+	{
+		uint64		to = U64FromFullTransactionId(block->moved_at);
+
+		return to < v->numbers && BIT_TEST(v->named, to);
+	}
+	return false;
+}
+
+/* Marks a block as taken out, in the page copy of an open change. */
+static void
+take_out(IvfVacuum *v, IvfBlock block)
+{
+	block->flags = IVF_BLOCK_MOVED;
+	block->moved_at = ReadNextFullTransactionId();
+	v->waiting = true;
+}
+
 static void
 vacuum_list_page(IvfVacuum *v, Buffer buf)
 {
@@ -213,6 +277,7 @@ vacuum_list_page(IvfVacuum *v, Buffer buf)
 	uint32	   *gone = palloc0(sizeof(uint32) * m->blocks_per_page);	/* dead slots */
 	bool	   *freed = palloc0(sizeof(bool) * m->blocks_per_page);
 	bool	   *orphan = palloc0(sizeof(bool) * m->blocks_per_page);
+	bool	   *stay = palloc0(sizeof(bool) * m->blocks_per_page);
 	bool		change_page = false;
 	int			nfree = 0;
 	int			i;
@@ -232,13 +297,16 @@ vacuum_list_page(IvfVacuum *v, Buffer buf)
 			freed[i] = GlobalVisCheckRemovableFullXid(v->heap, block->moved_at);
 			nfree += freed[i];
 			change_page |= freed[i];
+			v->waiting |= !freed[i];
 			continue;
 		}
-		if (block->list < v->numbers && !BIT_TEST(v->named, block->list))
+		if (left_behind(v, block))
 		{
-			orphan[i] = change_page = true;
+			orphan[i] = change_page = v->waiting = true;
 			continue;
 		}
+		stay[i] = (block->flags & IVF_BLOCK_MOVING) != 0;
+		change_page |= stay[i];
 		for (j = 0; j < VQ_BLOCK; j++)
 		{
 			if (ivf_tid_empty(&block->tid[j]))
@@ -263,10 +331,9 @@ vacuum_list_page(IvfVacuum *v, Buffer buf)
 			if (freed[i])
 				memset(block, 0, offsetof(IvfBlockData, codes));
 			if (orphan[i])
-			{
-				block->flags |= IVF_BLOCK_MOVED;
-				block->moved_at = ReadNextFullTransactionId();
-			}
+				take_out(v, block);
+			if (stay[i])
+				block->flags = 0;
 			for (j = 0; j < VQ_BLOCK; j++)
 				if (gone[i] & ((uint32) 1 << j))
 				{
@@ -289,6 +356,7 @@ vacuum_list_page(IvfVacuum *v, Buffer buf)
 	pfree(gone);
 	pfree(freed);
 	pfree(orphan);
+	pfree(stay);
 }
 
 /* A wide row (several pages) is freed page by page, each in its own record. */
@@ -443,14 +511,6 @@ unlink_empty_blocks(IvfVacuum *v)
 	}
 }
 
-/* Marks a block as taken out, in the page copy of an open change. */
-static void
-take_out(IvfBlock block)
-{
-	block->flags |= IVF_BLOCK_MOVED;
-	block->moved_at = ReadNextFullTransactionId();
-}
-
 /*
  * Walks a chain and takes out every empty block. The page of the link before
  * it (directory page or list page) stays locked until the link is final; the
@@ -484,11 +544,11 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 		if (!same)
 			vs_read(v->index, blkno, VS_IVF_LIST, BUFFER_LOCK_EXCLUSIVE, &buf);
 		block = IVF_BLOCK(BufferGetPage(buf), m->sdim, idx);
-		if (block->list != list)
+		if (block->list != list || (block->flags & IVF_BLOCK_MOVED))
 			ivf_broken_link(v->index, blkno);
 		blkno = block->next_blkno;
 		idx = block->next_idx;
-		if (block_empty(block) && !(block->flags & IVF_BLOCK_MOVED))
+		if (block_empty(block))
 		{
 			VsChange	change;
 			Page		page;
@@ -496,7 +556,10 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 
 			vs_change_begin(&change, v->index);
 			page = vs_change_page(&change, buf, false);
-			take_out(IVF_BLOCK(page, m->sdim, here));
+			take_out(v, IVF_BLOCK(page, m->sdim, here));
+			dir = vs_change_page(&change, dirbuf, false);
+			e = IVF_DIR_ENTRY(dir, m->entry_size, dir_idx);
+			e->rows -= Min(e->rows, VQ_BLOCK);
 			if (BufferIsValid(prevbuf))
 			{
 				prev = same ? page : vs_change_page(&change, prevbuf, false);
@@ -505,8 +568,6 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 			}
 			else
 			{
-				dir = vs_change_page(&change, dirbuf, false);
-				e = IVF_DIR_ENTRY(dir, m->entry_size, dir_idx);
 				e->head_blkno = blkno;
 				e->head_idx = idx;
 			}
