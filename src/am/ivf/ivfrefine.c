@@ -249,7 +249,8 @@ void
 ivf_ready_push(IvfScan s, uint32 row)
 {
 	IvfReady   *h;
-	double		lo = s->rows[row].lo;
+	/* NaN, which has an infinite lo, comes after infinite values. */
+	double		lo = s->rows[row].nan ? INFINITY : Min(s->rows[row].lo, DBL_MAX);
 	size_t		i;
 
 	s->ready = ivf_scan_grow(s, s->ready, &s->ready_cap, s->nready + 1, sizeof(IvfReady));
