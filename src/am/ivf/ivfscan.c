@@ -38,6 +38,9 @@
 /* Steps grow by this factor. */
 #define STEP_GROWTH 2
 
+/* The square of a query's length must not vanish in float32: errors are in its unit. */
+#define TINY_NORM 1e-18
+
 /* Quotas are bounded only so that their arrays stay addressable. */
 #define MAX_QUOTA ((int64) 1 << 30)
 
@@ -205,7 +208,7 @@ set_query(IvfScan s, const Vector *v)
 		s->all_nan = true;
 		return;
 	}
-	s->wild = class == VI_WILD;
+	s->wild = class == VI_WILD || (m->oc->metric == VQ_IP && norm > 0 && norm < TINY_NORM);
 	s->mode = m->codec && m->codec->tight ? IVF_BY_BOUND : IVF_BY_RERANK;
 	s->y = palloc0(sizeof(float) * m->dim);
 	if (!s->wild)
