@@ -37,7 +37,7 @@ include src/simd/flags.mk
 
 # OpenMP lives behind one wrapper (src/math/par.h).
 src/math/par.o: CFLAGS += -fopenmp
-src/math/%.o src/quant/%.o: CFLAGS += -O3
+src/math/%.o src/quant/%.o src/am/ivf/%.o: CFLAGS += -O3
 
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) Makefile
 	cat $(SQL_PARTS) > $@

@@ -155,8 +155,15 @@ rabitq4_decode(const uint8_t *code, const float *c, int dim, const float *params
 
 	(void) params;
 	memcpy(&f, code, sizeof(f));
-	for (int d = 0; d < dim; d++)
-		x[d] = code[sizeof(f) + d / 32 * 16 + d % 16] >> (d % 32 < 16 ? 0 : 4) & 15;
+	/* 16 at a time, all low or all high nibbles, so that the loop vectorises. */
+	for (int d = 0; d < dim; d += 16)
+	{
+		const uint8_t *u = code + sizeof(f) + d / 32 * 16;
+		int			shift = d % 32 < 16 ? 0 : 4;
+
+		for (int i = 0; i < 16; i++)
+			x[d + i] = u[i] >> shift & 15;
+	}
 	return decode(&f, c, dim, TOP4, x);
 }
 

@@ -306,6 +306,7 @@ rotate_rows(void *arg, int thread, size_t from, size_t to)
 			memset(x, 0, sizeof(float) * m->dim);
 		vk->f32_to_s8(x, b->mul, b->x8 + i * m->dim, m->dim);
 	}
+	ivf_calibrate_bias(b, from, to);
 }
 
 static void

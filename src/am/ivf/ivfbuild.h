@@ -63,12 +63,11 @@ typedef struct IvfCalibration
 	int			nq;
 	int			k;				/* neighbours kept: up to 100 */
 	int8	   *x8;				/* [nq * dim] rotated, as the rows' int8 */
-	uint8	   *x8_offset;		/* [batch * dim] the batch + 128 */
-	int32	   *row_norm;		/* [batch] */
-	int32	   *norm;			/* |x8|^2 */
+	uint8	   *x8_offset;		/* [nq * dim] the same + 128 */
+	int32	   *row_bias;		/* [batch] what makes a tile's sum a distance */
 	ItemPointerData *tid;		/* self, to be left out */
 	/* per query a heap of k (distance, leaf), farthest first */
-	float	   *dist;
+	int32	   *dist;
 	uint32	   *leaf;
 	int		   *n;
 	int32	   *tile;			/* [threads] scratch */
@@ -154,6 +153,7 @@ extern void ivf_write_rest(IvfBuild *b);
 
 /* ivfcalibrate.c */
 extern void ivf_calibrate_begin(IvfBuild *b);
+extern void ivf_calibrate_bias(IvfBuild *b, size_t from, size_t to);
 extern void ivf_calibrate_rows(IvfBuild *b);
 extern void ivf_calibrate_end(IvfBuild *b, IvfMeta meta);
 

@@ -24,8 +24,12 @@
 
 #define NEIGHBOURS 100
 
-/* Queries of one tile, so that a thread's int32 tile stays in its L2 cache. */
-#define TILE_QUERIES 16
+/* A tile of queries and rows: with its int32 sums it stays in a core's L2 cache. */
+#define TILE_QUERIES 64
+#define TILE_ROWS 256
+
+/* Queries between two looks at interrupts. */
+#define QUERIES_AT_ONCE 64
 
 typedef struct Ranked
 {
@@ -33,10 +37,26 @@ typedef struct Ranked
 	uint32		leaf;
 } Ranked;
 
+/* What the threads that measure share. */
+typedef struct Curves
+{
+	IvfBuild   *b;
+	int			first;			/* query of this region */
+	int			points;
+	const int  *ks;				/* [IVF_CURVES] */
+	uint32		grid[IVF_CURVE_POINTS];
+	float	   *recall[IVF_CURVES];	/* [points * factors * nq] */
+	char	   *scratch;
+	Size		scratch_bytes;	/* of one thread */
+} Curves;
+
 static void make_query(IvfBuild *b, const int8 *row, int q);
 static void score_queries(void *arg, int thread, size_t from, size_t to);
-static void keep_neighbour(IvfCalibration *cal, int q, float dist, uint32 leaf);
-static void rank_lists(IvfBuild *b, int q, Ranked *parts, Ranked *ranked, uint32 *opened);
+static void score_tile_row(IvfBuild *b, int q, int32 *sums, int r, int n);
+static void keep_neighbour(IvfCalibration *cal, int q, int32 dist, uint32 leaf);
+static void measure_queries(void *arg, int thread, size_t from, size_t to);
+static void measure_query(Curves *curves, int q, const uint32 *rank);
+static void rank_lists(IvfBuild *b, int q, float *y, Ranked *parts, Ranked *ranked, uint32 *rank);
 static int	compare_ranked(const void *a, const void *b);
 static void curve_point(IvfBuild *b, IvfCurvePoint *point, int f, const float *recall);
 
@@ -52,14 +72,13 @@ ivf_calibrate_begin(IvfBuild *b)
 	if (cal->nq == 0)
 		return;
 	cal->x8 = ivf_build_alloc(b, (Size) cal->nq * dim);
-	cal->norm = ivf_build_alloc(b, sizeof(int32) * cal->nq);
+	cal->x8_offset = ivf_build_alloc(b, (Size) cal->nq * dim);
 	cal->tid = ivf_build_alloc(b, sizeof(ItemPointerData) * cal->nq);
-	cal->dist = ivf_build_alloc(b, sizeof(float) * cal->nq * cal->k);
+	cal->dist = ivf_build_alloc(b, sizeof(int32) * cal->nq * cal->k);
 	cal->leaf = ivf_build_alloc(b, sizeof(uint32) * cal->nq * cal->k);
 	cal->n = ivf_build_alloc(b, sizeof(int) * cal->nq);
-	cal->tile = ivf_build_alloc(b, sizeof(int32) * TILE_QUERIES * b->batch * b->env.nthreads);
-	cal->x8_offset = ivf_build_alloc(b, (Size) b->batch * dim);
-	cal->row_norm = ivf_build_alloc(b, sizeof(int32) * b->batch);
+	cal->tile = ivf_build_alloc(b, sizeof(int32) * TILE_QUERIES * TILE_ROWS * b->env.nthreads);
+	cal->row_bias = ivf_build_alloc(b, sizeof(int32) * b->batch);
 	memset(cal->n, 0, sizeof(int) * cal->nq);
 	for (q = 0; q < cal->nq; q++)
 	{
@@ -98,35 +117,46 @@ make_query(IvfBuild *b, const int8 *row, int q)
 	}
 	else
 		memcpy(x, row, m->dim);
-	cal->norm[q] = 0;
+	/* The tile kernel takes one unsigned side. */
 	for (d = 0; d < m->dim; d++)
-		cal->norm[q] += (int32) x[d] * x[d];
+		cal->x8_offset[(Size) q * m->dim + d] = (uint8) (x[d] + 128);
+}
+
+/*
+ * The squared distance but for the query's norm (L2), or minus the inner
+ * product, is row_bias - (2 or 1) * sum, where sum is a tile's dot with the
+ * query's bytes + 128. Threads, for rows of the batch.
+ */
+void
+ivf_calibrate_bias(IvfBuild *b, size_t from, size_t to)
+{
+	int			dim = b->m->dim;
+	bool		ip = b->m->oc->metric == VQ_IP;
+	size_t		i;
+
+	for (i = from; b->cal.nq > 0 && i < to; i++)
+	{
+		const int8 *x = b->x8 + i * dim;
+		int32		norm = 0;
+		int32		sum = 0;
+		int			d;
+
+		for (d = 0; d < dim; d++)
+		{
+			norm += (int32) x[d] * x[d];
+			sum += x[d];
+		}
+		b->cal.row_bias[i] = ip ? 128 * sum : norm + 256 * sum;
+	}
 }
 
 /* Distances of the batch's rows to all queries; threads over the queries. */
 void
 ivf_calibrate_rows(IvfBuild *b)
 {
-	IvfCalibration *cal = &b->cal;
-	int			dim = b->m->dim;
-	Size		i;
-
-	if (cal->nq == 0)
-		return;
-	/* The tile kernel takes one unsigned side: rows + 128. */
-	for (i = 0; i < (Size) b->nbatch * dim; i++)
-		cal->x8_offset[i] = (uint8) (b->x8[i] + 128);
-	for (i = 0; i < (Size) b->nbatch; i++)
-	{
-		const int8 *x = b->x8 + i * dim;
-		int32		norm = 0;
-		int			d;
-
-		for (d = 0; d < dim; d++)
-			norm += (int32) x[d] * x[d];
-		cal->row_norm[i] = norm;
-	}
-	vm_par_for(b->env.nthreads, (cal->nq + TILE_QUERIES - 1) / TILE_QUERIES, 1, score_queries, b);
+	if (b->cal.nq > 0)
+		vm_par_for(b->env.nthreads, (b->cal.nq + TILE_QUERIES - 1) / TILE_QUERIES, 1,
+				   score_queries, b);
 }
 
 static void
@@ -135,50 +165,53 @@ score_queries(void *arg, int thread, size_t from, size_t to)
 	IvfBuild   *b = arg;
 	IvfCalibration *cal = &b->cal;
 	int			dim = b->m->dim;
-	int32	   *tile = cal->tile + (Size) thread * TILE_QUERIES * b->batch;
+	int32	   *tile = cal->tile + (Size) thread * TILE_QUERIES * TILE_ROWS;
 	size_t		t;
+	int			r;
+	int			q;
 
 	for (t = from; t < to; t++)
-	{
-		int			q0 = (int) t * TILE_QUERIES;
-		int			nq = Min(TILE_QUERIES, cal->nq - q0);
-		int			i;
-		int			j;
-
-		vk->tile_u8s8(cal->x8_offset, dim, b->nbatch, cal->x8 + (Size) q0 * dim, dim, nq, dim,
-					  tile, TILE_QUERIES);
-		for (j = 0; j < nq; j++)
+		for (r = 0; r < b->nbatch; r += TILE_ROWS)
 		{
-			int			q = q0 + j;
-			int32		offset = 0;
-			float		worst;
-			int			d;
+			int			q0 = (int) t * TILE_QUERIES;
+			int			nq = Min(TILE_QUERIES, cal->nq - q0);
+			int			nr = Min(TILE_ROWS, b->nbatch - r);
 
-			for (d = 0; d < dim; d++)
-				offset += cal->x8[(Size) q * dim + d];
-			offset *= 128;
-			for (i = 0; i < b->nbatch; i++)
-			{
-				int32		dot = tile[i * TILE_QUERIES + j] - offset;
-				float		dist = b->m->oc->metric == VQ_IP ? -(float) dot :
-					(float) (cal->norm[q] + cal->row_norm[i] - 2 * dot);
-
-				worst = cal->n[q] < cal->k ? INFINITY : cal->dist[(Size) q * cal->k];
-				if (dist >= worst || b->class[i] != VI_FINITE ||
-					ItemPointerEquals(&b->tid[i], &cal->tid[q]))
-					continue;
-				keep_neighbour(cal, q, dist,
-							   ((IvfSpoolRow *) (b->coded + b->spool.rowsize * i))->leaf);
-			}
+			vk->tile_u8s8(cal->x8_offset + (Size) q0 * dim, dim, nq,
+						  b->x8 + (Size) r * dim, dim, nr, dim, tile, TILE_ROWS);
+			for (q = 0; q < nq; q++)
+				score_tile_row(b, q0 + q, tile + q * TILE_ROWS, r, nr);
 		}
+}
+
+/* One query against rows r .. r + n of the batch. */
+static void
+score_tile_row(IvfBuild *b, int q, int32 *sums, int r, int n)
+{
+	IvfCalibration *cal = &b->cal;
+	int			mul = b->m->oc->metric == VQ_IP ? 1 : 2;
+	const int32 *bias = cal->row_bias + r;
+	int32		worst = cal->n[q] < cal->k ? PG_INT32_MAX : cal->dist[(Size) q * cal->k];
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sums[i] = bias[i] - mul * sums[i];
+	for (i = 0; i < n; i++)
+	{
+		if (sums[i] >= worst || b->class[r + i] != VI_FINITE ||
+			ItemPointerEquals(&b->tid[r + i], &cal->tid[q]))
+			continue;
+		keep_neighbour(cal, q, sums[i],
+					   ((IvfSpoolRow *) (b->coded + b->spool.rowsize * (r + i)))->leaf);
+		worst = cal->n[q] < cal->k ? PG_INT32_MAX : cal->dist[(Size) q * cal->k];
 	}
 }
 
 /* A heap of the k nearest, farthest at the root. */
 static void
-keep_neighbour(IvfCalibration *cal, int q, float dist, uint32 leaf)
+keep_neighbour(IvfCalibration *cal, int q, int32 dist, uint32 leaf)
 {
-	float	   *heap = cal->dist + (Size) q * cal->k;
+	int32	   *heap = cal->dist + (Size) q * cal->k;
 	uint32	   *leaves = cal->leaf + (Size) q * cal->k;
 	int			i;
 
@@ -218,72 +251,97 @@ void
 ivf_calibrate_end(IvfBuild *b, IvfMeta meta)
 {
 	IvfCalibration *cal = &b->cal;
-	int			nleaf = b->tree.nleaf;
 	static const int ks[IVF_CURVES] = {10, NEIGHBOURS};
-	uint32		grid[IVF_CURVE_POINTS];
-	int			points = ivf_probe_grid(nleaf, grid);
-	Ranked	   *parts;
-	Ranked	   *ranked;
-	uint32	   *rank;
-	float	   *recall[IVF_CURVES];
+	Curves		curves = {b};
 	int			c;
-	int			q;
 	int			p;
 	int			f;
+	int			q;
 
+	curves.points = ivf_probe_grid(b->tree.nleaf, curves.grid);
+	curves.ks = ks;
 	for (c = 0; c < IVF_CURVES; c++)
 	{
 		meta->curve[c].k = ks[c];
-		meta->curve[c].lists = nleaf;
+		meta->curve[c].lists = b->tree.nleaf;
+		meta->curve[c].queries = cal->nq;
+		meta->curve[c].points = cal->nq > 0 ? curves.points : 0;
+		curves.recall[c] = ivf_build_alloc(b, sizeof(float) * IVF_OPEN_FACTORS *
+										   curves.points * Max(cal->nq, 1));
 	}
 	if (cal->nq == 0)
 		return;
-	parts = ivf_build_alloc(b, sizeof(Ranked) * b->m->nparts);
-	ranked = ivf_build_alloc(b, sizeof(Ranked) * nleaf);
-	rank = ivf_build_alloc(b, sizeof(uint32) * 2 * nleaf);
-	for (c = 0; c < IVF_CURVES; c++)
-	{
-		recall[c] = ivf_build_alloc(b, sizeof(float) * IVF_OPEN_FACTORS * points * cal->nq);
-		meta->curve[c].points = points;
-		meta->curve[c].queries = cal->nq;
-	}
-	for (q = 0; q < cal->nq; q++)
+	curves.scratch_bytes = sizeof(Ranked) * (b->m->nparts + b->tree.nleaf) +
+		sizeof(uint32) * 2 * b->tree.nleaf + sizeof(float) * b->m->dim;
+	curves.scratch = ivf_build_alloc(b, curves.scratch_bytes * b->env.nthreads);
+	for (q = 0; q < cal->nq; q += QUERIES_AT_ONCE)
 	{
 		CHECK_FOR_INTERRUPTS();
-		rank_lists(b, q, parts, ranked, rank);
-		for (c = 0; c < IVF_CURVES; c++)
-		{
-			/* Nearest ks[c] of the kept ones: sort by distance. */
-			int			n = Min(ks[c], cal->n[q]);
-			Ranked		near[NEIGHBOURS];
-			int			i;
-
-			for (i = 0; i < cal->n[q]; i++)
-			{
-				near[i].dist = cal->dist[(Size) q * cal->k + i];
-				near[i].leaf = cal->leaf[(Size) q * cal->k + i];
-			}
-			qsort(near, cal->n[q], sizeof(Ranked), compare_ranked);
-			for (p = 0; p < points; p++)
-				for (f = 0; f < IVF_OPEN_FACTORS; f++)
-				{
-					uint64		opened = (uint64) grid[p] * ivf_open_factors[f];
-					int			hits = 0;
-
-					for (i = 0; i < n; i++)
-						hits += rank[near[i].leaf] < grid[p] && rank[nleaf + near[i].leaf] < opened;
-					recall[c][(p * IVF_OPEN_FACTORS + f) * cal->nq + q] = n > 0 ? (float) hits / n : 1;
-				}
-		}
+		curves.first = q;
+		vm_par_for(b->env.nthreads, Min(QUERIES_AT_ONCE, cal->nq - q), 1, measure_queries, &curves);
 	}
 	for (c = 0; c < IVF_CURVES; c++)
-		for (p = 0; p < points; p++)
+		for (p = 0; p < curves.points; p++)
 		{
-			meta->curve[c].point[p].probes = grid[p];
+			meta->curve[c].point[p].probes = curves.grid[p];
 			for (f = 0; f < IVF_OPEN_FACTORS; f++)
 				curve_point(b, &meta->curve[c].point[p], f,
-							recall[c] + (Size) (p * IVF_OPEN_FACTORS + f) * cal->nq);
+							curves.recall[c] + (Size) (p * IVF_OPEN_FACTORS + f) * cal->nq);
 		}
+}
+
+/* Recall of some queries at every effort; threads. */
+static void
+measure_queries(void *arg, int thread, size_t from, size_t to)
+{
+	Curves	   *curves = arg;
+	IvfBuild   *b = curves->b;
+	char	   *scratch = curves->scratch + curves->scratch_bytes * thread;
+	Ranked	   *parts = (Ranked *) scratch;
+	Ranked	   *ranked = parts + b->m->nparts;
+	uint32	   *rank = (uint32 *) (ranked + b->tree.nleaf);
+	float	   *y = (float *) (rank + 2 * b->tree.nleaf);
+
+	for (; from < to; from++)
+	{
+		int			q = curves->first + (int) from;
+
+		rank_lists(b, q, y, parts, ranked, rank);
+		measure_query(curves, q, rank);
+	}
+}
+
+static void
+measure_query(Curves *curves, int q, const uint32 *rank)
+{
+	IvfBuild   *b = curves->b;
+	IvfCalibration *cal = &b->cal;
+	Ranked		near[NEIGHBOURS];
+	int			i;
+	int			c;
+	int			p;
+	int			f;
+
+	for (i = 0; i < cal->n[q]; i++)
+	{
+		near[i].dist = cal->dist[(Size) q * cal->k + i];
+		near[i].leaf = cal->leaf[(Size) q * cal->k + i];
+	}
+	qsort(near, cal->n[q], sizeof(Ranked), compare_ranked);
+	for (c = 0; c < IVF_CURVES; c++)
+		for (p = 0; p < curves->points; p++)
+			for (f = 0; f < IVF_OPEN_FACTORS; f++)
+			{
+				uint64		opened = (uint64) curves->grid[p] * ivf_open_factors[f];
+				int			n = Min(curves->ks[c], cal->n[q]);
+				int			hits = 0;
+
+				for (i = 0; i < n; i++)
+					hits += rank[near[i].leaf] < curves->grid[p] &&
+						rank[b->tree.nleaf + near[i].leaf] < opened;
+				curves->recall[c][(p * IVF_OPEN_FACTORS + f) * cal->nq + q] =
+					n > 0 ? (float) hits / n : 1;
+			}
 }
 
 /*
@@ -292,11 +350,10 @@ ivf_calibrate_end(IvfBuild *b, IvfMeta meta)
  * decides whether a scan opens that partition (0 for those always opened).
  */
 static void
-rank_lists(IvfBuild *b, int q, Ranked *parts, Ranked *ranked, uint32 *rank)
+rank_lists(IvfBuild *b, int q, float *y, Ranked *parts, Ranked *ranked, uint32 *rank)
 {
 	IvfModel   *m = b->m;
 	int			nleaf = b->tree.nleaf;
-	float	   *y = b->scratch;
 	VqPoint		p;
 	uint32		before = 0;
 	int			i;

@@ -60,6 +60,7 @@ static int	choose_lists(IvfBuild *b);
 static void train_tree(IvfBuild *b, int nlists);
 static void keep_tree(IvfBuild *b);
 static void one_leaf_tree(IvfBuild *b);
+static void add_rows(IvfBuild *b, const uint32 *ids, int n, int32 *sum);
 static void make_centroids(IvfBuild *b);
 
 /* Rows of the first, small sample, raw and prepared. */
@@ -329,6 +330,24 @@ one_leaf_tree(IvfBuild *b)
 	t->leaf_start[1] = 1;
 }
 
+/* Sum of some sample rows; at most 2^23 of them, or int32 could overflow. */
+static void
+add_rows(IvfBuild *b, const uint32 *ids, int n, int32 *sum)
+{
+	int			dim = b->m->dim;
+	int			k;
+	int			d;
+
+	memset(sum, 0, sizeof(int32) * dim);
+	for (k = 0; k < n; k++)
+	{
+		const int8 *row = b->sample + (Size) ids[k] * dim;
+
+		for (d = 0; d < dim; d++)
+			sum[d] += row[d];
+	}
+}
+
 /*
  * Means on all dimensions, from the int8 sample. The partition's centroid is
  * rounded to float16 first, as the model tape will give it back.
@@ -340,7 +359,8 @@ make_centroids(IvfBuild *b)
 	VmTree	   *t = &b->tree;
 	int		   *count = ivf_build_alloc(b, sizeof(int) * (t->nleaf + 1));
 	uint32	   *order = ivf_build_alloc(b, sizeof(uint32) * Max(b->ntrain, 1));
-	float	   *sum = ivf_build_alloc(b, sizeof(float) * m->dim);
+	int32	   *sum = ivf_build_alloc(b, sizeof(int32) * m->dim);
+	float	   *mean = ivf_build_alloc(b, sizeof(float) * m->dim);
 	float	   *scratch = ivf_build_alloc(b, sizeof(float) * 3 * m->dim);
 	uint16	   *half = ivf_build_alloc(b, sizeof(uint16) * m->dim);
 	Size		i;
@@ -372,15 +392,11 @@ make_centroids(IvfBuild *b)
 		float	   *c = m->part + (Size) part * m->dim;
 		int			from = count[t->leaf_start[part]];
 		int			to = count[t->leaf_start[part + 1]];
-		int			k;
 
 		CHECK_FOR_INTERRUPTS();
-		memset(c, 0, sizeof(float) * m->dim);
-		for (k = from; k < to; k++)
-			for (d = 0; d < m->dim; d++)
-				c[d] += b->sample[(Size) order[k] * m->dim + d];
+		add_rows(b, order + from, to - from, sum);
 		for (d = 0; d < m->dim; d++)
-			c[d] = to > from ? c[d] / (to - from) / b->mul : 0;
+			c[d] = to > from ? (float) sum[d] / (to - from) / b->mul : 0;
 		vk->f32_to_f16(c, half, m->dim);
 		vk->f16_to_f32(half, c, m->dim);
 		for (d = 0; d < m->dim; d++)
@@ -391,19 +407,15 @@ make_centroids(IvfBuild *b)
 		{
 			IvfDirEntry e = (IvfDirEntry) (b->entries + m->entry_size * leaf);
 
-			memset(sum, 0, sizeof(float) * m->dim);
-			for (k = count[leaf]; k < count[leaf + 1]; k++)
-				for (d = 0; d < m->dim; d++)
-					sum[d] += b->sample[(Size) order[k] * m->dim + d];
-			if (count[leaf + 1] > count[leaf])
-				for (d = 0; d < m->dim; d++)
-					sum[d] = sum[d] / (count[leaf + 1] - count[leaf]) / b->mul;
-			else
-				memcpy(sum, c, sizeof(float) * m->dim);
+			from = count[leaf];
+			to = count[leaf + 1];
+			add_rows(b, order + from, to - from, sum);
+			for (d = 0; d < m->dim; d++)
+				mean[d] = to > from ? (float) sum[d] / (to - from) / b->mul : c[d];
 			b->leaf_part[leaf] = part;
 			e->list = leaf + 1;
 			e->head_blkno = InvalidBlockNumber;
-			m->dir_codec->encode(sum, c, m->dim, NULL, scratch, e->code);
+			m->dir_codec->encode(mean, c, m->dim, NULL, scratch, e->code);
 		}
 	}
 	if (m->codec && m->codec->train)
