@@ -11,7 +11,6 @@
 
 #include "access/genam.h"
 #include "commands/vacuum.h"
-#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
@@ -85,6 +84,9 @@ ivfoptions(Datum reloptions, bool validate)
  * cost about as much as 30 simple operators (83 ns a block, measured). */
 #define CANDIDATE_COST 1.0
 
+/* Far above disable_cost, which the server adds to what is switched off. */
+#define NO_ORDER_COST 1.0e15
+
 /* A directory entry: a whole centroid is read. */
 #define CENTROID_COST 4.0
 
@@ -141,10 +143,15 @@ ivfcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	*correlation = 0;
 	*pages = costs.numIndexPages;
 
-	/* Without an order the table itself answers better. */
+	/*
+	 * Without an order the table itself answers better, and count(*), which
+	 * needs no column, must not become an index-only scan, which we cannot
+	 * serve: dearer than a sequential scan that is switched off.
+	 */
 	if (path->indexorderbys == NIL)
 	{
-		*startup += disable_cost / 2;
-		*total += disable_cost / 2;
+		*startup += NO_ORDER_COST;
+		*total += NO_ORDER_COST;
+		vecpg_disable_path(&path->path);
 	}
 }

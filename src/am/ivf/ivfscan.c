@@ -48,6 +48,7 @@ static void begin_query(IvfScan s);
 static void set_query(IvfScan s, const Vector *v);
 static void first_step(IvfScan s);
 static bool next_step(IvfScan s);
+static void probe_step(IvfScan s);
 static int64 rows_met(IvfScan s);
 static void choose_effort(IvfScan s);
 static bool emit_ready(IvfScan s);
@@ -276,10 +277,23 @@ first_step(IvfScan s)
 	s->ntids = 0;
 	s->sort = IVF_TIDS_NAN;
 
-	ivf_probe_until(s, s->probes);
-	s->quota = Min(s->quota, rows_met(s));
+	probe_step(s);
 	ivf_refine_step(s);
 	s->count.steps++;
+}
+
+/*
+ * Reads the step's lists and, where they hold fewer rows than it answers for,
+ * further ones: a second step would be out of order with the first.
+ */
+static void
+probe_step(IvfScan s)
+{
+	ivf_probe_until(s, s->probes);
+	while (ivf_probes == 0 && s->count.candidates < s->quota && !ivf_probe_done(s) &&
+		   (ivf_max_probes == 0 || s->read < ivf_max_probes))
+		ivf_probe_until(s, ++s->probes);
+	s->quota = Min(s->quota, rows_met(s));
 }
 
 /* For the quota; never less than before. */
@@ -343,8 +357,7 @@ next_step(IvfScan s)
 			choose_effort(s);
 		if (ivf_max_probes > 0)
 			s->probes = Min(s->probes, ivf_max_probes);
-		ivf_probe_until(s, s->probes);
-		s->quota = Min(s->quota, rows_met(s));
+		probe_step(s);
 	}
 	ivf_refine_step(s);
 	s->count.steps++;
