@@ -12,8 +12,8 @@
  *   4 write    the spool, grouped by leaf, becomes blocks; directory, model
  *              and metapage follow
  *
- * Memory: sample and tree take at most half of maintenance_work_mem, the spool
- * what is left, then it goes to temporary files. Refine codes, the bulk of an
+ * Memory: the sample takes at most two fifths of maintenance_work_mem and goes
+ * after training; the spool takes up to half, then temporary files. Refine codes, the bulk of an
  * index, are never held. Nothing is kept in shared memory.
  *
  * Threads touch only b->raw .. b->refined; all server calls are in the main

@@ -87,7 +87,8 @@ typedef struct IvfBuild
 	uint64		rand;
 	uint64		seed;
 
-	/* sample */
+	/* sample, gone after training */
+	MemoryContext sample_cxt;
 	int8	   *sample;			/* [nsample * dim] rotated, scaled */
 	ItemPointerData *sample_tid;
 	Size		nsample;
@@ -152,6 +153,7 @@ extern void ivf_write_tid(IvfBuild *b, int sort, ItemPointer tid);
 extern void ivf_write_rest(IvfBuild *b);
 
 /* ivfcalibrate.c */
+extern void ivf_calibrate_take(IvfBuild *b);
 extern void ivf_calibrate_begin(IvfBuild *b);
 extern void ivf_calibrate_bias(IvfBuild *b, size_t from, size_t to);
 extern void ivf_calibrate_rows(IvfBuild *b);

@@ -50,7 +50,7 @@ typedef struct Curves
 	Size		scratch_bytes;	/* of one thread */
 } Curves;
 
-static void make_query(IvfBuild *b, const int8 *row, int q);
+static void make_query(IvfBuild *b, int8 *x, int q);
 static void score_queries(void *arg, int thread, size_t from, size_t to);
 static void score_tile_row(IvfBuild *b, int q, int32 *sums, int r, int n);
 static void keep_neighbour(IvfCalibration *cal, int q, int32 dist, uint32 leaf);
@@ -60,6 +60,24 @@ static void rank_lists(IvfBuild *b, int q, float *y, Ranked *parts, Ranked *rank
 static int	compare_ranked(const void *a, const void *b);
 static void curve_point(IvfBuild *b, IvfCurvePoint *point, int f, const float *recall);
 
+/* Keeps the tail of the sample, which training does not read. */
+void
+ivf_calibrate_take(IvfBuild *b)
+{
+	IvfCalibration *cal = &b->cal;
+	int			dim = b->m->dim;
+	Size		from;
+
+	cal->nq = (int) Min(b->nsample, IVF_CALIBRATION_QUERIES);
+	if (cal->nq == 0)
+		return;
+	from = b->nsample - cal->nq;
+	cal->x8 = ivf_build_alloc(b, (Size) cal->nq * dim);
+	cal->tid = ivf_build_alloc(b, sizeof(ItemPointerData) * cal->nq);
+	memcpy(cal->x8, b->sample + from * dim, (Size) cal->nq * dim);
+	memcpy(cal->tid, b->sample_tid + from, sizeof(ItemPointerData) * cal->nq);
+}
+
 void
 ivf_calibrate_begin(IvfBuild *b)
 {
@@ -67,13 +85,10 @@ ivf_calibrate_begin(IvfBuild *b)
 	int			dim = b->m->dim;
 	int			q;
 
-	cal->nq = (int) Min(b->nsample, IVF_CALIBRATION_QUERIES);
 	cal->k = NEIGHBOURS;
 	if (cal->nq == 0)
 		return;
-	cal->x8 = ivf_build_alloc(b, (Size) cal->nq * dim);
 	cal->x8_offset = ivf_build_alloc(b, (Size) cal->nq * dim);
-	cal->tid = ivf_build_alloc(b, sizeof(ItemPointerData) * cal->nq);
 	cal->dist = ivf_build_alloc(b, sizeof(int32) * cal->nq * cal->k);
 	cal->leaf = ivf_build_alloc(b, sizeof(uint32) * cal->nq * cal->k);
 	cal->n = ivf_build_alloc(b, sizeof(int) * cal->nq);
@@ -81,13 +96,7 @@ ivf_calibrate_begin(IvfBuild *b)
 	cal->row_bias = ivf_build_alloc(b, sizeof(int32) * b->batch);
 	memset(cal->n, 0, sizeof(int) * cal->nq);
 	for (q = 0; q < cal->nq; q++)
-	{
-		/* The tail of the sample: training reads its head. */
-		Size		s = b->nsample - 1 - q;
-
-		cal->tid[q] = b->sample_tid[s];
-		make_query(b, b->sample + s * dim, q);
-	}
+		make_query(b, cal->x8 + (Size) q * dim, q);
 }
 
 /*
@@ -95,11 +104,10 @@ ivf_calibrate_begin(IvfBuild *b)
  * the mean comes back; any scale will do, since only the order is used.
  */
 static void
-make_query(IvfBuild *b, const int8 *row, int q)
+make_query(IvfBuild *b, int8 *x, int q)
 {
 	IvfCalibration *cal = &b->cal;
 	IvfModel   *m = b->m;
-	int8	   *x = cal->x8 + (Size) q * m->dim;
 	int			d;
 
 	if (m->oc->metric == VQ_IP)
@@ -110,13 +118,11 @@ make_query(IvfBuild *b, const int8 *row, int q)
 		vm_rotate(&m->rot, m->mean, NULL, y);
 		for (d = 0; d < m->dim; d++)
 		{
-			y[d] += row[d] / b->mul;
+			y[d] += x[d] / b->mul;
 			most = Max(most, fabsf(y[d]));
 		}
 		vk->f32_to_s8(y, most > 0 ? 127 / most : 1, x, m->dim);
 	}
-	else
-		memcpy(x, row, m->dim);
 	/* The tile kernel takes one unsigned side. */
 	for (d = 0; d < m->dim; d++)
 		cal->x8_offset[(Size) q * m->dim + d] = (uint8) (x[d] + 128);

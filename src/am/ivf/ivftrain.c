@@ -79,6 +79,7 @@ ivf_train(IvfBuild *b)
 	IvfModel   *m = b->m;
 	int			nlists;
 
+	b->sample_cxt = AllocSetContextCreate(b->cxt, "ivf sample", ALLOCSET_DEFAULT_SIZES);
 	m->mean = ivf_build_alloc(b, sizeof(float) * m->dims);
 	memset(m->mean, 0, sizeof(float) * m->dims);
 	b->mul = 1;
@@ -95,6 +96,8 @@ ivf_train(IvfBuild *b)
 	else
 		train_tree(b, nlists);
 	make_centroids(b);
+	ivf_calibrate_take(b);
+	MemoryContextDelete(b->sample_cxt);
 }
 
 /* ---- mean and scale ---- */
@@ -111,7 +114,7 @@ probe_rows(IvfBuild *b)
 	int			d;
 	int			place;
 
-	probe.rows = ivf_build_alloc(b, sizeof(float) * PROBE_ROWS * m->dims);
+	probe.rows = MemoryContextAlloc(b->sample_cxt, sizeof(float) * PROBE_ROWS * m->dims);
 	probe.scratch = ivf_build_alloc(b, sizeof(float) * m->dims);
 	for (place = 0; place < PROBE_PLACES && blocks > 0; place++)
 	{
@@ -189,11 +192,11 @@ sample_rows(IvfBuild *b)
 	want = (double) lists * ROWS_PER_LIST;
 	/* The estimate is coarse; a few rows too many cost little. */
 	want = Max(want * 1.2, 4096);
-	b->sample_cap = (Size) Min(want, (double) (b->memory / 2 / row));
+	b->sample_cap = (Size) Min(want, (double) (b->memory * 2 / 5 / row));
 	b->sample_cap = Max(b->sample_cap, 256);
-	b->sample = ivf_build_alloc(b, b->sample_cap * m->dim);
-	b->sample_tid = ivf_build_alloc(b, b->sample_cap * sizeof(ItemPointerData));
-	b->raw = ivf_build_alloc(b, sizeof(float) * 2 * Max(m->dim, m->dims));
+	b->sample = MemoryContextAllocHuge(b->sample_cxt, b->sample_cap * m->dim);
+	b->sample_tid = MemoryContextAllocHuge(b->sample_cxt, b->sample_cap * sizeof(ItemPointerData));
+	b->raw = MemoryContextAlloc(b->sample_cxt, sizeof(float) * 2 * Max(m->dim, m->dims));
 	table_index_build_scan(b->heap, b->index, b->info, true, false, sample_callback, b, NULL);
 
 	/* A reservoir's early slots favour early rows: any prefix must be fair. */
@@ -284,7 +287,7 @@ train_tree(IvfBuild *b, int nlists)
 		rows.n -= IVF_CALIBRATION_QUERIES;
 	rows.n = Min(rows.n, Max(useful, 256));
 	b->ntrain = rows.n;
-	b->sample_leaf = ivf_build_alloc(b, sizeof(uint32) * rows.n);
+	b->sample_leaf = MemoryContextAllocHuge(b->sample_cxt, sizeof(uint32) * rows.n);
 	/* The trainer's scratch goes when the tree has been copied out of it. */
 	env.arg = AllocSetContextCreate(b->cxt, "ivf k-means", ALLOCSET_DEFAULT_SIZES);
 	vm_tree_train(&env, &rows, ntop, nlists, 8, &b->tree, b->sample_leaf);
@@ -358,7 +361,7 @@ make_centroids(IvfBuild *b)
 	IvfModel   *m = b->m;
 	VmTree	   *t = &b->tree;
 	int		   *count = ivf_build_alloc(b, sizeof(int) * (t->nleaf + 1));
-	uint32	   *order = ivf_build_alloc(b, sizeof(uint32) * Max(b->ntrain, 1));
+	uint32	   *order = MemoryContextAllocHuge(b->sample_cxt, sizeof(uint32) * Max(b->ntrain, 1));
 	int32	   *sum = ivf_build_alloc(b, sizeof(int32) * m->dim);
 	float	   *mean = ivf_build_alloc(b, sizeof(float) * m->dim);
 	float	   *scratch = ivf_build_alloc(b, sizeof(float) * 3 * m->dim);
@@ -422,7 +425,7 @@ make_centroids(IvfBuild *b)
 	{
 		/* Residuals of a few sample rows about their partition's centroid. */
 		Size		n = Min(b->ntrain, 2048);
-		float	   *rows = ivf_build_alloc(b, sizeof(float) * Max(n, 1) * m->dim);
+		float	   *rows = MemoryContextAllocHuge(b->sample_cxt, sizeof(float) * Max(n, 1) * m->dim);
 
 		for (i = 0; i < n; i++)
 			for (d = 0; d < m->dim; d++)
