@@ -9,6 +9,7 @@
 
 #include "index/limit.h"
 #include "pg/options.h"
+#include "planner/planner.h"
 #include "simd/simd.h"
 
 extern VECPG_EXPORT const Pg_magic_struct *Pg_magic_func(void);
@@ -22,4 +23,5 @@ _PG_init(void)
 	vk_init();
 	vecpg_options_init();
 	vi_limit_init();
+	vp_planner_init();
 }

@@ -33,6 +33,7 @@ static ExecutorStart_hook_type previous_hook;
 ViCounters	vi_last_scan;
 
 static void limit_executor_start(QueryDesc *query, int eflags);
+static bool relation_is_ours(Relation index);
 static bool push_bound(PlanState *ps, void *bound);
 static bool push_bound_unknown(PlanState *ps, void *unused);
 static int64 limit_of(LimitState *ls);
@@ -55,6 +56,31 @@ vi_register_scan(void *amgettuple)
 			return;
 	if (n_ams < MAX_AMS)
 		our_ams[n_ams++] = amgettuple;
+}
+
+static bool
+relation_is_ours(Relation index)
+{
+	int			i;
+
+	for (i = 0; i < n_ams; i++)
+		if ((void *) index->rd_indam->amgettuple == our_ams[i])
+			return true;
+	return false;
+}
+
+bool
+vi_is_ours(Oid index)
+{
+	Relation	rel;
+	bool		result;
+
+	if (n_ams == 0)
+		return false;
+	rel = index_open(index, NoLock);
+	result = relation_is_ours(rel);
+	index_close(rel, NoLock);
+	return result;
 }
 
 static void
@@ -80,15 +106,8 @@ limit_executor_start(QueryDesc *query, int eflags)
 static void
 set_scan_bound(IndexScanState *iss, int64 bound)
 {
-	int			i;
-
 	if (bound == UNKNOWN || iss->iss_RelationDesc == NULL || iss->iss_ScanDesc != NULL ||
-		iss->ss.ps.plan->parallel_aware)
-		return;
-	for (i = 0; i < n_ams; i++)
-		if ((void *) iss->iss_RelationDesc->rd_indam->amgettuple == our_ams[i])
-			break;
-	if (i == n_ams)
+		iss->ss.ps.plan->parallel_aware || !relation_is_ours(iss->iss_RelationDesc))
 		return;
 	iss->iss_ScanDesc = vecpg_index_beginscan(iss);
 	((ViScan *) iss->iss_ScanDesc->opaque)->limit = bound;

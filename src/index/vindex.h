@@ -106,4 +106,7 @@ typedef struct ViScan
 /* amgettuple of an access method whose scans start with ViScan. */
 extern void vi_register_scan(void *amgettuple);
 
+/* Whether an index is of one of these access methods. */
+extern bool vi_is_ours(Oid index);
+
 #endif							/* VECPG_VINDEX_H */

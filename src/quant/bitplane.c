@@ -146,12 +146,16 @@ vq_bit_query(VqBitQuery *q, const float *y, int sdim, uint8_t *lut)
 	q->delta = widest / LUT_MAX;
 }
 
+/* Up to 26 dimensions the certain bound is taken whatever eps says. */
+#define VQ_CERTAIN_EPS 5.0f
+
 float
 vq_bit_eps(float eps, int dim)
 {
 	float		certain = sqrtf((float) VP_MAX(dim - 1, 1));
 
-	return VP_MIN(eps, certain);
+	/* In few dimensions errors are not normal, and certainty is cheap. */
+	return certain <= VQ_CERTAIN_EPS ? certain : VP_MIN(eps, certain);
 }
 
 void

@@ -72,7 +72,7 @@ void		vq_bit_query(VqBitQuery *q, const float *y, int sdim, uint8_t *lut);
 
 /*
  * Number of standard deviations to subtract so that the bound holds: eps, but
- * never more than the deterministic sqrt(dim - 1) (small dims).
+ * never more than the deterministic sqrt(dim - 1), and just that in few dims.
  */
 float		vq_bit_eps(float eps, int dim);
 

@@ -89,6 +89,12 @@ ivf_train(IvfBuild *b)
 		probe_rows(b);
 		sample_rows(b);
 	}
+	if (b->nsample == 0 && m->codec != NULL && m->codec->train != NULL)
+	{
+		/* A codec that has learnt no scale could say nothing of any later row. */
+		m->codec = vq_codec(VQ_RABITQ8);
+		ivf_model_sizes(m);
+	}
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, IVF_PHASE_TRAIN);
 	nlists = choose_lists(b);
 	if (b->nsample == 0)
