@@ -128,7 +128,7 @@ typedef struct IvfWalk
 extern void ivf_walk(Relation index, IvfWalk *walk, BlockNumber blkno, int idx);
 
 /* Raises: a link leads to what it cannot lead to. */
-extern void ivf_broken_link(Relation index, BlockNumber blkno) pg_attribute_noreturn();
+extern void ivf_broken_link(Relation index, BlockNumber blkno) __attribute__((noreturn));
 
 /* ---- routing (ivfroute.c) ---- */
 
