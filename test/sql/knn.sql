@@ -128,6 +128,11 @@ CREATE FUNCTION verdict(tab text, op text, queries vector[], lim int, want float
 		END
 	$$;
 
+-- The mean of it over some queries.
+CREATE FUNCTION mean_recall(tab text, op text, queries vector[], lim int) RETURNS float8
+	LANGUAGE sql
+	AS $$ SELECT avg(recall(by_table(tab, op, q, lim), by_index(tab, op, q, lim))) FROM unnest(queries) q $$;
+
 -- Reads every list and trusts no estimate: what is left is the order of certain bounds.
 CREATE FUNCTION exact_verdict(tab text, op text, queries vector[], lim int, cond text DEFAULT 'true') RETURNS text
 	LANGUAGE sql SET ivf.probes = 1000000 SET vecpg.epsilon = 10

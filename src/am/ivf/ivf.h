@@ -161,11 +161,11 @@ extern int	ivf_free_block(const IvfModel *m, Relation heap, Page page);
 
 /*
  * A list page with a free block, exclusively locked: the page of the list's
- * head if it has one, which keeps a list together, else a page of its own
- * (*fresh: to be initialised).
+ * head, which keeps a list together, or of a neighbour in the directory page
+ * (locked by the caller), else a new one (*fresh: to be initialised).
  */
-extern Buffer ivf_block_page(Relation index, Relation heap, const IvfModel *m, BlockNumber head,
-							 int *idx, bool *fresh);
+extern Buffer ivf_block_page(Relation index, Relation heap, const IvfModel *m, Page dir,
+							 int dir_idx, int *idx, bool *fresh);
 
 /* ---- splits (ivfsplit.c) ---- */
 

@@ -196,7 +196,7 @@ insert_in_new_block(IvfInsert *in)
 	/* It would be locked twice. */
 	if (in->route.head_blkno == in->route.dir_blkno)
 		ivf_broken_link(in->index, in->route.head_blkno);
-	buf = ivf_block_page(in->index, in->heap, m, in->route.head_blkno, &idx, &fresh);
+	buf = ivf_block_page(in->index, in->heap, m, page, in->route.dir_idx, &idx, &fresh);
 	find_refine_slot(in, &ref);
 
 	vs_change_begin(&change, in->index);

@@ -16,6 +16,9 @@
 #include "base/heap.h"
 #include "simd/simd.h"
 
+/* Lists whose head's page is looked at for a free block, its own included. */
+#define NEIGHBOURS 6
+
 static void scan_partition(Relation index, const IvfModel *m, const VqPoint *p, int part,
 						   IvfRoute *route, float *best, uint8 *code);
 
@@ -179,22 +182,34 @@ ivf_free_block(const IvfModel *m, Relation heap, Page page)
 }
 
 Buffer
-ivf_block_page(Relation index, Relation heap, const IvfModel *m, BlockNumber head,
+ivf_block_page(Relation index, Relation heap, const IvfModel *m, Page dir, int dir_idx,
 			   int *idx, bool *fresh)
 {
-	*fresh = false;
-	if (head != InvalidBlockNumber)
-	{
-		Buffer		buf;
-		Page		page = vs_read_if(index, head, VS_IVF_LIST, BUFFER_LOCK_EXCLUSIVE, NULL, &buf);
+	int			count = Min(IvfPageDir(dir)->count, (uint32) m->entries_per_page);
+	BlockNumber before = InvalidBlockNumber;
+	int			i;
 
-		if (page != NULL)
+	*fresh = false;
+	for (i = 0; i < Min(count, NEIGHBOURS); i++)
+	{
+		IvfDirEntry e = IVF_DIR_ENTRY(dir, m->entry_size, (dir_idx + i) % count);
+		Buffer		buf;
+
+		if (e->head_blkno == InvalidBlockNumber || e->head_blkno == before)
+			continue;
+		before = e->head_blkno;
+		buf = ReadBuffer(index, e->head_blkno);
+		/* Its own page is worth waiting for; the directory page is locked. */
+		if (i == 0)
+			LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+		if (i == 0 || ConditionalLockBuffer(buf))
 		{
-			*idx = ivf_free_block(m, heap, page);
-			if (*idx >= 0)
+			if (vs_kind(index, buf) == VS_IVF_LIST &&
+				(*idx = ivf_free_block(m, heap, BufferGetPage(buf))) >= 0)
 				return buf;
-			UnlockReleaseBuffer(buf);
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 		}
+		ReleaseBuffer(buf);
 	}
 	*fresh = true;
 	*idx = 0;

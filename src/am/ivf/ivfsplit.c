@@ -56,6 +56,16 @@
 
 #define KMEANS_ITERS 8
 
+/* The page that new blocks go to. */
+typedef struct SplitWriter
+{
+	int			walked;			/* pages of the walk looked at for free blocks */
+	bool		fresh;			/* a page of our own */
+	Buffer		buf;
+	Page		page;			/* private copy in the open change, or NULL */
+	VsChange	change;
+} SplitWriter;
+
 static bool walk_list(Split *s, BlockNumber blkno, int idx);
 static void take_block(Split *s, IvfBlock block);
 static void add_row(Split *s, IvfBlock block, int slot);
@@ -66,6 +76,8 @@ static void put_off(Split *s);
 static void number_lists(Split *s);
 static void move_rows(Split *s);
 static void write_lists(Split *s);
+static IvfBlock new_block(Split *s, SplitWriter *w, IvfDirEntry e);
+static void close_page(SplitWriter *w);
 static BlockNumber room_in_directory(Split *s, int entries);
 static void flip(Split *s, Buffer dirbuf, BlockNumber room);
 static void stamp_blocks(Split *s, uint16 flag, FullTransactionId stamp);
@@ -402,15 +414,13 @@ write_lists(Split *s)
 	IvfModel   *m = s->m;
 	float	   *scratch = palloc(sizeof(float) * 3 * m->dim);
 	uint8	   *bits = palloc(m->sdim / 8);
-	Buffer		buf = InvalidBuffer;
-	Page		page = NULL;
-	VsChange	change;
-	int			used = m->blocks_per_page;
+	SplitWriter w = {0};
 	int			side;
 
 	for (side = 0; side < 2; side++)
 	{
 		IvfDirEntry e = s->entry[side];
+		IvfBlock	block = NULL;
 		int			slot = VQ_BLOCK;
 		int			i;
 
@@ -423,40 +433,69 @@ write_lists(Split *s)
 				continue;
 			if (slot == VQ_BLOCK)
 			{
-				if (used == m->blocks_per_page)
-				{
-					if (BufferIsValid(buf))
-					{
-						vs_change_commit(&change);
-						UnlockReleaseBuffer(buf);
-					}
-					buf = vs_new_page(s->index, s->heap);
-					vs_change_begin(&change, s->index);
-					page = vs_change_page(&change, buf, true);
-					vs_page_init(page, VS_IVF_LIST, 0);
-					used = 0;
-				}
-				ivf_block_init(m, IVF_BLOCK(page, m->sdim, used), e->list);
-				IVF_BLOCK(page, m->sdim, used)->next_blkno = e->head_blkno;
-				IVF_BLOCK(page, m->sdim, used)->next_idx = e->head_idx;
-				e->head_blkno = BufferGetBlockNumber(buf);
-				e->head_idx = used++;
+				block = new_block(s, &w, e);
 				slot = 0;
 			}
 			vq_bit_encode(row->x, s->c[side], m->dim, m->sdim, m->oc->metric, scratch, bits, &f);
 			if (m->oc->metric == VQ_L2)
 				f.add += row->shift;
 			f.err = sqrtf(f.err * f.err + row->var);
-			ivf_block_set(m, IVF_BLOCK(page, m->sdim, e->head_idx), slot++, &f, bits, &row->tid,
-						  row->ref_blkno, row->ref_idx);
+			ivf_block_set(m, block, slot++, &f, bits, &row->tid, row->ref_blkno, row->ref_idx);
 			e->rows++;
 		}
 	}
-	if (BufferIsValid(buf))
+	close_page(&w);
+}
+
+/*
+ * A new head for a list: on a page of the walk that has a free block, so that
+ * splits leave no holes, or on a new page that both lists share.
+ */
+static IvfBlock
+new_block(Split *s, SplitWriter *w, IvfDirEntry e)
+{
+	IvfModel   *m = s->m;
+	IvfBlock	block;
+	int			idx;
+
+	while (w->page == NULL || (idx = ivf_free_block(m, s->heap, w->page)) < 0)
 	{
-		vs_change_commit(&change);
-		UnlockReleaseBuffer(buf);
+		close_page(w);
+		if (w->walked < s->walk.npages)
+		{
+			w->buf = s->walk.bufs[w->walked++];
+			if (ivf_free_block(m, s->heap, BufferGetPage(w->buf)) < 0)
+				continue;
+			vs_change_begin(&w->change, s->index);
+			w->page = vs_change_page(&w->change, w->buf, false);
+		}
+		else
+		{
+			w->buf = vs_new_page(s->index, s->heap);
+			w->fresh = true;
+			vs_change_begin(&w->change, s->index);
+			w->page = vs_change_page(&w->change, w->buf, true);
+			vs_page_init(w->page, VS_IVF_LIST, 0);
+		}
 	}
+	block = IVF_BLOCK(w->page, m->sdim, idx);
+	ivf_block_init(m, block, e->list);
+	block->next_blkno = e->head_blkno;
+	block->next_idx = e->head_idx;
+	e->head_blkno = BufferGetBlockNumber(w->buf);
+	e->head_idx = idx;
+	return block;
+}
+
+static void
+close_page(SplitWriter *w)
+{
+	if (w->page == NULL)
+		return;
+	vs_change_commit(&w->change);
+	if (w->fresh)
+		UnlockReleaseBuffer(w->buf);
+	w->page = NULL;
 }
 
 /*

@@ -609,7 +609,6 @@ unlink_empty_tids(IvfVacuum *v)
 				VsChange	change;
 
 				vecpg_vacuum_delay();
-				ivf_walk(v->index, &walk, blkno, 0);
 				page = vs_read(v->index, blkno, VS_IVF_TIDS, BUFFER_LOCK_EXCLUSIVE, &buf);
 				next = vs_opaque(page)->next;
 				if (next == blkno)
@@ -624,6 +623,7 @@ unlink_empty_tids(IvfVacuum *v)
 				{
 					UnlockReleaseBuffer(nextbuf);
 					UnlockReleaseBuffer(buf);
+					ivf_walk(v->index, &walk, next, 0);
 					blkno = next;
 					continue;
 				}
