@@ -32,7 +32,6 @@
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "pgstat.h"
-#include "postmaster/autovacuum.h"
 #include "utils/memutils.h"
 
 #include "am/ivf/ivfbuild.h"

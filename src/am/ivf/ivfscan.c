@@ -250,7 +250,7 @@ first_step(IvfScan s)
 	choose_effort(s);
 	if (ivf_max_probes > 0)
 		s->probes = Min(s->probes, ivf_max_probes);
-	/* Nothing is known of any row: all of them, and the executor sorts. */
+	/* Codes say nothing about such a query: every heap row is read. */
 	if (s->wild)
 	{
 		s->probes = PG_INT32_MAX;

@@ -49,6 +49,7 @@ typedef struct IvfVacuum
 	bool		waiting;		/* some moved block is not behind the horizon */
 } IvfVacuum;
 
+static void advise_reindex(Relation index);
 static void sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 				  IndexBulkDeleteCallback callback, void *state);
 static void note_sweep(IvfVacuum *v);
@@ -65,6 +66,10 @@ static bool block_empty(IvfBlock block);
 
 #define BIT_SET(map, i) ((map)[(i) / 8] |= 1 << ((i) % 8))
 #define BIT_TEST(map, i) ((map)[(i) / 8] & (1 << ((i) % 8)))
+
+/* Where one directory for all lists begins to cost more than a scan's lists. */
+#define OUTGROWN_LISTS 1000
+#define OUTGROWN_TIMES 8
 
 IndexBulkDeleteResult *
 ivfbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
@@ -95,7 +100,27 @@ ivfvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	}
 	IndexFreeSpaceMapVacuum(info->index);
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	advise_reindex(info->index);
 	return stats;
+}
+
+/*
+ * Partitions do not grow with the lists: an index built on few rows, or none,
+ * ends up with thousands of lists in a place or two, and every scan and insert
+ * looks at them all.
+ */
+static void
+advise_reindex(Relation index)
+{
+	IvfMetaData meta;
+
+	ivf_meta_read(index, &meta);
+	if (meta.nlists < OUTGROWN_LISTS || meta.nlists < OUTGROWN_TIMES * meta.curve[0].lists)
+		return;
+	ereport(vecpg_is_autovacuum() ? LOG : NOTICE,
+			(errmsg("index \"%s\" has outgrown its build", RelationGetRelationName(index)),
+			 errdetail("It was built with %u lists and has %u now.", meta.curve[0].lists, meta.nlists),
+			 errhint("REINDEX INDEX CONCURRENTLY makes it faster.")));
 }
 
 /* The pass over all pages; callback NULL: no row is dead. */
