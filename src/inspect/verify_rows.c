@@ -15,8 +15,10 @@
 
 #include "access/tableam.h"
 #include "catalog/index.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "inspect/inspect.h"
 #include "simd/simd.h"
@@ -36,6 +38,7 @@ typedef struct HeapCheck
 
 static void match_refine(Verify *v);
 static void match_one(Verify *v, const VerifyRow *row, Size *at, const VerifyRow *before);
+static bool row_exists(Verify *v, const VerifyRow *row);
 static void check_wide(Verify *v);
 static void check_tids(Verify *v);
 static int	by_refine(const void *a, const void *b);
@@ -91,9 +94,10 @@ match_one(Verify *v, const VerifyRow *row, Size *at, const VerifyRow *before)
 
 	if (before && before->ref_blkno == row->ref_blkno && before->ref_idx == row->ref_idx)
 	{
-		verify_report(v->found, row->blkno, row->item,
-					  "row shares the code in block %u, slot %u with that of block %u, slot %u",
-					  row->ref_blkno, row->ref_idx, before->blkno, before->item);
+		if (row_exists(v, row) && row_exists(v, before))
+			verify_report(v->found, row->blkno, row->item,
+						  "row shares the code in block %u, slot %u with that of block %u, slot %u",
+						  row->ref_blkno, row->ref_idx, before->blkno, before->item);
 		return;
 	}
 	while (*at < v->nrefine && (v->refine[*at].blkno < row->ref_blkno ||
@@ -105,18 +109,49 @@ match_one(Verify *v, const VerifyRow *row, Size *at, const VerifyRow *before)
 		slot = &v->refine[*at];
 	if (slot == NULL)
 	{
-		if (row->ref_blkno >= v->npages || !v->pages[row->ref_blkno].damaged)
+		if ((row->ref_blkno >= v->npages || !v->pages[row->ref_blkno].damaged) && row_exists(v, row))
 			verify_report(v->found, row->blkno, row->item,
 						  "row " TID_FORMAT " has its code in block %u, slot %u, where there is none",
 						  TID_ARGS(&row->tid), row->ref_blkno, row->ref_idx);
 	}
 	else if (!ivf_tid_equal(&slot->tid, &row->tid))
-		verify_report(v->found, row->blkno, row->item,
-					  "row " TID_FORMAT " has its code in block %u, slot %u, where that of " TID_FORMAT " is",
-					  TID_ARGS(&row->tid), row->ref_blkno, row->ref_idx, TID_ARGS(&slot->tid));
+	{
+		if (row_exists(v, row))
+			verify_report(v->found, row->blkno, row->item,
+						  "row " TID_FORMAT " has its code in block %u, slot %u, where that of " TID_FORMAT " is",
+						  TID_ARGS(&row->tid), row->ref_blkno, row->ref_idx, TID_ARGS(&slot->tid));
+	}
 	else if (slot->part >= v->m.nparts)
 		verify_report(v->found, slot->blkno, slot->idx, "code is about partition %u of %d", slot->part,
 					  v->m.nparts);
+}
+
+/*
+ * Whether the table has anything at a row's tid. VACUUM clears codes and list
+ * entries in the order of their pages: one that was cancelled, or cut short by
+ * a crash, leaves entries of removed rows whose codes are gone.
+ */
+static bool
+row_exists(Verify *v, const VerifyRow *row)
+{
+	IndexFetchTableData *fetch;
+	TupleTableSlot *slot;
+	ItemPointerData tid;
+	bool		again = false;
+	bool		dead = false;
+	bool		found;
+
+	ivf_tid_get(&row->tid, &tid);
+	/* What is wrong with the tid itself is reported elsewhere. */
+	if (!ItemPointerIsValid(&tid) ||
+		ItemPointerGetBlockNumberNoCheck(&tid) >= RelationGetNumberOfBlocks(v->heap))
+		return true;
+	fetch = table_index_fetch_begin(v->heap);
+	slot = table_slot_create(v->heap, NULL);
+	found = table_index_fetch_tuple(fetch, &tid, SnapshotAny, slot, &again, &dead);
+	ExecDropSingleTupleTableSlot(slot);
+	table_index_fetch_end(fetch);
+	return found;
 }
 
 /* Codes of several pages: each chain has the right length and is one row's. */
