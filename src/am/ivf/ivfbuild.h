@@ -54,6 +54,7 @@ typedef struct IvfSpool
 	Size		last_rows;		/* in the last chunk */
 	/* past the budget: one temporary file per range of leaves */
 	BufFile   **files;
+	Size	   *file_rows;
 	int			nfiles;
 } IvfSpool;
 

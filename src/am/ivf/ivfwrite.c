@@ -28,7 +28,7 @@
 #define SPILL_FILES 64
 
 static void spool_spill(IvfBuild *b);
-static BufFile *spool_file(IvfSpool *s, uint32 leaf);
+static void spool_write(IvfSpool *s, const char *row);
 static void spool_to_lists(IvfBuild *b);
 static void write_lists(IvfBuild *b, char **rows, Size n, uint32 from, uint32 to);
 static void write_list(IvfBuild *b, uint32 leaf, char **rows, Size n);
@@ -145,7 +145,7 @@ ivf_spool_put(IvfBuild *b, const char *row)
 	s->rows++;
 	if (s->files != NULL)
 	{
-		BufFileWrite(spool_file(s, ((IvfSpoolRow *) row)->leaf), (void *) row, s->rowsize);
+		spool_write(s, row);
 		return;
 	}
 	if (s->nchunks == 0 || s->last_rows == s->chunk_rows)
@@ -153,7 +153,7 @@ ivf_spool_put(IvfBuild *b, const char *row)
 		if ((Size) (s->nchunks + 1) * CHUNK_BYTES > s->budget)
 		{
 			spool_spill(b);
-			BufFileWrite(spool_file(s, ((IvfSpoolRow *) row)->leaf), (void *) row, s->rowsize);
+			spool_write(s, row);
 			return;
 		}
 		s->chunks[s->nchunks++] = MemoryContextAlloc(s->cxt, s->chunk_rows * s->rowsize);
@@ -162,10 +162,14 @@ ivf_spool_put(IvfBuild *b, const char *row)
 	memcpy(s->chunks[s->nchunks - 1] + s->last_rows++ * s->rowsize, row, s->rowsize);
 }
 
-static BufFile *
-spool_file(IvfSpool *s, uint32 leaf)
+/* Rows are counted here: the size of a file leaves out what is in its buffer. */
+static void
+spool_write(IvfSpool *s, const char *row)
 {
-	return s->files[(uint64) leaf * s->nfiles / s->nleaf];
+	int			file = (uint64) ((const IvfSpoolRow *) row)->leaf * s->nfiles / s->nleaf;
+
+	BufFileWrite(s->files[file], (void *) row, s->rowsize);
+	s->file_rows[file]++;
 }
 
 static void
@@ -177,6 +181,7 @@ spool_spill(IvfBuild *b)
 
 	s->nfiles = Min(SPILL_FILES, s->nleaf);
 	s->files = palloc(sizeof(BufFile *) * s->nfiles);
+	s->file_rows = palloc0(sizeof(Size) * s->nfiles);
 	for (i = 0; i < s->nfiles; i++)
 		s->files[i] = BufFileCreateTemp(false);
 	for (i = 0; i < s->nchunks; i++)
@@ -188,7 +193,7 @@ spool_spill(IvfBuild *b)
 		{
 			char	   *row = s->chunks[i] + r * s->rowsize;
 
-			BufFileWrite(spool_file(s, ((IvfSpoolRow *) row)->leaf), row, s->rowsize);
+			spool_write(s, row);
 		}
 	}
 	MemoryContextReset(s->cxt);
@@ -249,10 +254,10 @@ spool_to_lists(IvfBuild *b)
 		/* Leaves with leaf * nfiles / nleaf == i. */
 		uint32		from = ((uint64) i * s->nleaf + s->nfiles - 1) / s->nfiles;
 		uint32		to = ((uint64) (i + 1) * s->nleaf + s->nfiles - 1) / s->nfiles;
-		Size		bytes = (Size) BufFileSize(s->files[i]);
+		Size		bytes = s->file_rows[i] * s->rowsize;
 		char	   *space = MemoryContextAllocHuge(s->cxt, Max(bytes, 1));
 
-		n = bytes / s->rowsize;
+		n = s->file_rows[i];
 		rows = MemoryContextAllocHuge(s->cxt, sizeof(char *) * Max(n, 1));
 		if (BufFileSeek(s->files[i], 0, 0, SEEK_SET) != 0 ||
 			BufFileRead(s->files[i], space, bytes) != bytes)
