@@ -1,21 +1,26 @@
 /*
- * par.c -- parallel loops on threads, and how many cores they may use.
+ * par.c -- parallel loops over OpenMP, and how many cores they may use.
  *
- * What it is not: a pool. Threads live for one region: creating one costs 20
- * to 90 us, a region lasts about 25 ms, and between regions the server's process
- * has one thread, as it expects.
+ * What it is not: a scheduler. This is the only file that is compiled with
+ * OpenMP, and it works without it too (everything then runs in the caller).
  *
- * Why not OpenMP: libgomp's workers spin for milliseconds before and after a
- * region. On a busy machine, which a database server is, the spinning takes
- * the core that the other worker needs (k-means of 60,000 rows on 2 threads of
- * 2 cores with 6 busy processes beside: 3.2 to 16 s, against .54 s without
- * spinning). Spinning can only be turned off in the environment, before the
- * server starts. And libgomp ends the process if it cannot create a thread;
- * here the region runs with fewer.
+ * Three habits of libgomp shape it:
  *
- * Signals: a thread inherits the mask of its creator. All signals are blocked
- * while the threads are created, so that the server's handlers never run in
- * one; the caller's own mask is restored before it takes its share of work.
+ * - A worker inherits the signal mask of its creator. All signals are blocked
+ *   while a region runs, so that the server's handlers never run in a worker;
+ *   one that arrives stays pending for a slice of work, at most.
+ * - Workers spin for milliseconds at a region's end, unless there are more of
+ *   them than CPUs; then for microseconds. On a busy machine, which a database
+ *   server is, the spinning takes the core another worker needs (k-means of
+ *   60,000 rows, 2 threads of 2 cores, 6 busy processes beside: 3 to 16 s
+ *   instead of .6). So a region that wants nearly all CPUs gets one thread more
+ *   than there are, which has nothing to do.
+ * - It ends the process if a thread cannot be created. So before a team grows,
+ *   threads are created by hand and joined; if that fails, the caller works
+ *   alone. What is left is the moment between the two.
+ *
+ * An ordinary backend never starts a region of more than one thread, and a
+ * process that inherited a team by fork does not use it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE				/* sched_getaffinity, CPU_COUNT_S */
@@ -29,7 +34,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <unistd.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define CGROUP_PATH_MAX 1024	/* longer paths are not looked at */
@@ -46,15 +56,11 @@ typedef struct Region
 	size_t		next;			/* first item nobody has taken; atomic */
 } Region;
 
-typedef struct Worker
-{
-	Region	   *region;
-	int			number;
-	pthread_t	thread;
-} Worker;
-
-static void *worker_main(void *arg);
 static void work(Region *region, int number);
+#ifdef _OPENMP
+static bool team_can_start(int threads);
+static void *no_work(void *arg);
+#endif
 static int	affinity_cores(int cores);
 static int	cgroup_cores(int cores);
 static int	quota_up_the_tree(const char *mount, const char *path, bool v1, int cores);
@@ -78,44 +84,69 @@ void
 vm_par_for(int nthreads, size_t n, size_t grain, VmParBody body, void *arg)
 {
 	Region		region = {body, arg, n, VP_MAX(grain, 1), 0};
-	Worker		workers[THREADS_MAX];
+#ifdef _OPENMP
 	size_t		chunks = n / region.grain + (n % region.grain != 0);
-	size_t		most = (size_t) VP_MAX(1, VP_MIN(nthreads, THREADS_MAX));
-	int			want = (int) VP_MIN(most, chunks);
-	int			started = 1;	/* the caller is number 0 */
-	sigset_t	all;
-	sigset_t	saved;
+	int			team = (int) VP_MIN((size_t) VP_MAX(1, VP_MIN(nthreads, THREADS_MAX)), chunks);
 
-	if (want > 1)
+	if (team > 1)
 	{
+		int			cpus = omp_get_num_procs();
+		int			started = team + 1 >= cpus && team <= cpus ? cpus + 1 : team;
+		sigset_t	all;
+		sigset_t	saved;
+
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &saved);
-		for (; started < want; started++)
+		if (team_can_start(started))
 		{
-			Worker	   *worker = &workers[started];
-
-			worker->region = &region;
-			worker->number = started;
-			if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
-				break;			/* out of threads: slower, not wrong */
+#pragma omp parallel num_threads(started)
+			{
+				/* OpenMP may give fewer threads than asked for, never more. */
+				if (omp_get_thread_num() < team)
+					work(&region, omp_get_thread_num());
+			}
 		}
 		pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	}
+#else
+	(void) nthreads;
+#endif
+	/* Whatever no thread has taken. */
 	work(&region, 0);
-	while (--started > 0)
-		pthread_join(workers[started].thread, NULL);
+}
+
+#ifdef _OPENMP
+/* Whether as many threads can run, tried once for each size in this process. */
+static bool
+team_can_start(int threads)
+{
+	static pid_t owner = 0;
+	static int	proven = 1;
+	pthread_t	probe[THREADS_MAX + 1];
+	int			n = 0;
+
+	if (owner != 0 && owner != getpid())
+		return false;
+	owner = getpid();
+	if (threads <= proven)
+		return true;
+	while (n < threads - 1 && pthread_create(&probe[n], NULL, no_work, NULL) == 0)
+		n++;
+	for (int i = 0; i < n; i++)
+		pthread_join(probe[i], NULL);
+	if (n == threads - 1)
+		proven = threads;
+	return n == threads - 1;
 }
 
 static void *
-worker_main(void *arg)
+no_work(void *arg)
 {
-	Worker	   *worker = arg;
-
-	work(worker->region, worker->number);
-	return NULL;
+	return arg;
 }
+#endif
 
-/* Takes chunks until there are none. Joining orders the memory. */
+/* Takes chunks until there are none. The region's end orders the memory. */
 static void
 work(Region *region, int number)
 {
