@@ -20,9 +20,8 @@ my $node = new_server('main', conf => "autovacuum = off\nmax_parallel_maintenanc
 $node->safe_psql('postgres', q{
 	CREATE TABLE t (id int, v vector(256));
 	ALTER TABLE t ALTER v SET STORAGE PLAIN;
-	INSERT INTO t SELECT a * 1000 + b, x + y FROM
-		(SELECT a, made(256, a) AS x FROM generate_series(1, 40) a) p,
-		(SELECT b, made(256, 5000 + b) AS y FROM generate_series(1, 500) b) q;
+	WITH p AS MATERIALIZED (SELECT a, made(256, a) AS x FROM generate_series(1, 40) a), q AS MATERIALIZED (SELECT b, made(256, 5000 + b) AS y FROM generate_series(1, 500) b)
+		INSERT INTO t SELECT a * 1000 + b, x + y FROM p, q;
 	CHECKPOINT;
 });
 
@@ -109,7 +108,7 @@ for my $phase ('sampling rows', 'performing k-means', 'assigning rows to lists',
 }
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_ls_tmpdir()'), '0', 'no temporary files left');
 
-my ($ret, $out, $err) = $node->psql('postgres', 'SET statement_timeout = 300; CREATE INDEX CONCURRENTLY t_v ON t USING ivf (v vector_l2_ops)');
+my ($ret, $out, $err) = $node->psql('postgres', 'SET statement_timeout = 60; CREATE INDEX CONCURRENTLY t_v ON t USING ivf (v vector_l2_ops)');
 like($err, qr/statement timeout/, 'concurrent build cancelled');
 is($node->safe_psql('postgres', q{SELECT indisvalid FROM pg_index WHERE indexrelid = 't_v'::regclass}), 'f', 'it leaves an invalid index');
 $node->safe_psql('postgres', 'REINDEX INDEX t_v');

@@ -17,9 +17,8 @@ my $node = new_server('main', conf => "autovacuum = off\nshared_buffers = 16MB\n
 $node->safe_psql('postgres', qq{
 	CREATE TABLE t (id int, v vector($DIMS));
 	ALTER TABLE t ALTER v SET STORAGE PLAIN;
-	INSERT INTO t SELECT a * 1000 + b, x + y FROM
-		(SELECT a, made($DIMS, a) AS x FROM generate_series(1, $ROWS / 500) a) p,
-		(SELECT b, made($DIMS, 5000 + b) AS y FROM generate_series(1, 500) b) q;
+	WITH p AS MATERIALIZED (SELECT a, made($DIMS, a) AS x FROM generate_series(1, $ROWS / 500) a), q AS MATERIALIZED (SELECT b, made($DIMS, 5000 + b) AS y FROM generate_series(1, 500) b)
+		INSERT INTO t SELECT a * 1000 + b, x + y FROM p, q;
 });
 
 # Private memory of a backend at its peak, in MB.
