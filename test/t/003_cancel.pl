@@ -81,11 +81,12 @@ for my $phase ('sampling rows', 'performing k-means', 'assigning rows to lists',
 		$session->query_until(qr/started/, "\\echo started\nSET maintenance_work_mem = '1MB';\nCREATE INDEX t_v ON t USING ivf (v vector_cosine_ops) WITH (bits = 4);\n");
 		# One statement looks until the phase comes and cancels at once.
 		$seen = $node->safe_psql('postgres', qq{
-			DO \$\$ DECLARE p text; BEGIN
-				FOR i IN 1 .. 20000 LOOP
+			DO \$\$ DECLARE p text; begun boolean := false; BEGIN
+				FOR i IN 1 .. 5000 LOOP
 					PERFORM pg_stat_clear_snapshot();
 					SELECT phase INTO p FROM pg_stat_progress_create_index WHERE pid = $pid;
-					EXIT WHEN p LIKE '%$phase%';
+					EXIT WHEN p LIKE '%$phase%' OR (begun AND p IS NULL);
+					begun := begun OR p IS NOT NULL;
 					PERFORM pg_sleep(0.0005);
 				END LOOP;
 				PERFORM set_config('x.seen', coalesce(p, ''), false);
