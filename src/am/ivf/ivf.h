@@ -25,6 +25,7 @@ typedef struct IvfModel
 {
 	MemoryContext cxt;			/* owns everything below */
 	int			refs;			/* scans and inserts using it now */
+	bool		cached;			/* else it goes with its last user */
 	VecRelFile	file;			/* cache key with build_id */
 	uint64		build_id;
 

@@ -21,8 +21,8 @@
 #include "pg/options.h"
 #include "simd/simd.h"
 
-/* Models kept when unused: a session seldom works with more indexes. */
-#define CACHE_SIZE 16
+/* Models kept when unused: enough for the partitions of a table. */
+#define CACHE_SIZE 64
 
 static IvfModel *cache[CACHE_SIZE];
 
@@ -98,6 +98,8 @@ ivf_model_release(IvfModel *m)
 {
 	Assert(m->refs > 0);
 	m->refs--;
+	if (m->refs == 0 && !m->cached)
+		MemoryContextDelete(m->cxt);
 }
 
 static void
@@ -116,7 +118,7 @@ ivf_model_release_with(IvfModel *m, MemoryContext cxt)
 	MemoryContextRegisterResetCallback(cxt, cb);
 }
 
-/* Takes a free slot, or that of an unused model; else the model is not cached. */
+/* Takes a free slot, or that of an unused model; else the model lives as long as it is used. */
 static void
 cache_put(IvfModel *m)
 {
@@ -141,6 +143,7 @@ cache_put(IvfModel *m)
 		MemoryContextDelete(cache[i]->cxt);
 	}
 	cache[i] = m;
+	m->cached = true;
 }
 
 static IvfModel *
