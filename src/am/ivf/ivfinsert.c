@@ -17,6 +17,7 @@
 
 #include "pg/compat.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -323,7 +324,7 @@ find_refine_slot(IvfInsert *in, RefineSlot *ref)
 /*
  * The pages after the first of a wide row, last one first, each in its own
  * record; nothing points to them until the first page is written. A crash in
- * between leaves them to vacuum, which finds the flag without an owner.
+ * between leaves them to vacuum, which knows them by the flag and the writer's xid.
  */
 static void
 write_wide_rest(IvfInsert *in, RefineSlot *ref)
@@ -341,7 +342,7 @@ write_wide_rest(IvfInsert *in, RefineSlot *ref)
 
 		vs_change_begin(&change, in->index);
 		page = vs_change_page(&change, buf, true);
-		vs_page_init(page, VS_IVF_REFINE, 0);
+		vs_page_init(page, VS_IVF_REFINE, GetCurrentTransactionId());
 		vs_opaque(page)->flags |= IVF_REFINE_REST;
 		vs_opaque(page)->next = ref->rest;
 		memcpy(PageGetContents(page), in->code.refine + at - offsetof(IvfRefineData, code),

@@ -205,7 +205,10 @@ typedef IvfRefineData *IvfRefine;
 
 StaticAssertDecl(offsetof(IvfRefineData, code) == 8, "IvfRefineData header");
 
-/* Flag of the opaque: the page goes on with a row that began on another. */
+/*
+ * Flag of the opaque: the page goes on with a row that began on another. Its
+ * owner is the xid that wrote it, 0 if a build did.
+ */
 #define IVF_REFINE_REST 0x0001
 
 #define IVF_REFINE_SIZE(codebytes) (offsetof(IvfRefineData, code) + (codebytes))

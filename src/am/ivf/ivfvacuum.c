@@ -28,26 +28,10 @@
 #include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "storage/indexfsm.h"
+#include "storage/procarray.h"
 #include "utils/memutils.h"
 
-#include "am/ivf/ivf.h"
-
-typedef struct IvfVacuum
-{
-	IndexVacuumInfo *info;
-	IndexBulkDeleteResult *stats;
-	IndexBulkDeleteCallback callback;
-	void	   *state;
-	Relation	index;
-	Relation	heap;			/* may be NULL */
-	IvfModel   *m;
-	IvfMetaData meta;
-	uint8	   *named;			/* bit per list number: in the directory */
-	uint8	   *emptied;		/* bit per list number: has an empty block */
-	uint32		numbers;		/* list numbers below this are in the maps */
-	double		live;
-	bool		waiting;		/* some moved block is not behind the horizon */
-} IvfVacuum;
+#include "am/ivf/ivfvacuum.h"
 
 static void advise_reindex(Relation index);
 static void sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
@@ -57,11 +41,9 @@ static void find_named(IvfVacuum *v);
 static void vacuum_page(IvfVacuum *v, BlockNumber blkno);
 static void vacuum_list_page(IvfVacuum *v, Buffer buf);
 static void vacuum_refine_page(IvfVacuum *v, Buffer buf);
-static void vacuum_tids_page(IvfVacuum *v, Buffer buf);
+static void free_lost_rests(IvfVacuum *v);
 static void unlink_empty_blocks(IvfVacuum *v);
 static void unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx);
-static void unlink_empty_tids(IvfVacuum *v);
-static bool dead(IvfVacuum *v, const IvfTid *tid);
 static bool block_empty(IvfBlock block);
 
 #define BIT_SET(map, i) ((map)[(i) / 8] |= 1 << ((i) % 8))
@@ -145,6 +127,15 @@ sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	v.m = ivf_model_get(v.index, &v.meta);
 	ivf_model_release_with(v.m, cxt);
 	find_named(&v);
+	if (v.m->refine_size > VS_USABLE)
+	{
+		v.oldest = GetOldestNonRemovableTransactionId(v.heap);
+		v.mapped = RelationGetNumberOfBlocks(v.index);
+		v.rest = MemoryContextAllocHuge(cxt, v.mapped / 8 + 1);
+		v.linked = MemoryContextAllocHuge(cxt, v.mapped / 8 + 1);
+		memset(v.rest, 0, v.mapped / 8 + 1);
+		memset(v.linked, 0, v.mapped / 8 + 1);
+	}
 	stats->pages_free = 0;
 	/* Inserts may add pages while we go; their rows are young, but CREATE
 	 * INDEX CONCURRENTLY wants to see every tid. */
@@ -154,8 +145,9 @@ sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 			vecpg_vacuum_delay();
 			vacuum_page(&v, blkno);
 		}
+	free_lost_rests(&v);
 	unlink_empty_blocks(&v);
-	unlink_empty_tids(&v);
+	ivf_vacuum_unlink_tids(&v);
 	if (!v.waiting)
 		note_sweep(&v);
 	UnlockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
@@ -216,8 +208,8 @@ find_named(IvfVacuum *v)
 	}
 }
 
-static bool
-dead(IvfVacuum *v, const IvfTid *tid)
+bool
+ivf_vacuum_dead(IvfVacuum *v, const IvfTid *tid)
 {
 	ItemPointerData at;
 
@@ -243,7 +235,7 @@ vacuum_page(IvfVacuum *v, BlockNumber blkno)
 			vacuum_refine_page(v, buf);
 			break;
 		case VS_IVF_TIDS:
-			vacuum_tids_page(v, buf);
+			ivf_vacuum_tids_page(v, buf);
 			break;
 		case VS_FREE:
 		case 0:
@@ -336,7 +328,7 @@ vacuum_list_page(IvfVacuum *v, Buffer buf)
 		{
 			if (ivf_tid_empty(&block->tid[j]))
 				continue;
-			if (dead(v, &block->tid[j]))
+			if (ivf_vacuum_dead(v, &block->tid[j]))
 				gone[i] |= (uint32) 1 << j;
 			else
 				v->live++;
@@ -398,6 +390,12 @@ free_wide_rest(IvfVacuum *v, BlockNumber blkno)
 
 		if (page == NULL)
 			return;
+		if (!(vs_opaque(page)->flags & IVF_REFINE_REST))
+		{
+			/* Never a row's first page, whatever a damaged link says. */
+			UnlockReleaseBuffer(buf);
+			return;
+		}
 		blkno = vs_opaque(page)->next;
 		vs_change_begin(&change, v->index);
 		vs_page_free(vs_change_page(&change, buf, true));
@@ -421,9 +419,15 @@ vacuum_refine_page(IvfVacuum *v, Buffer buf)
 
 	if (m->refine_per_page == 0 || (vs_opaque(page)->flags & IVF_REFINE_REST))
 	{
+		if (v->rest && blkno < v->mapped)
+			BIT_SET(v->rest, blkno);
+		if (v->rest && rest < v->mapped)
+			BIT_SET(v->linked, rest);
 		UnlockReleaseBuffer(buf);
 		return;
 	}
+	if (v->rest && rest < v->mapped)
+		BIT_SET(v->linked, rest);
 	gone = palloc0(m->refine_per_page);
 	for (i = 0; i < m->refine_per_page; i++)
 	{
@@ -431,7 +435,7 @@ vacuum_refine_page(IvfVacuum *v, Buffer buf)
 
 		if (ivf_tid_empty(&row->tid))
 			nfree++;
-		else if (dead(v, &row->tid))
+		else if (ivf_vacuum_dead(v, &row->tid))
 		{
 			gone[i] = 1;
 			ngone++;
@@ -461,38 +465,38 @@ vacuum_refine_page(IvfVacuum *v, Buffer buf)
 	pfree(gone);
 }
 
-/* Order means nothing here: what lives moves up. */
+/*
+ * Pages that go on with a row to which no page leads: their insert failed or a
+ * crash cut it short, before the first page of the row was written. The owner
+ * is the transaction that wrote them; while that runs, the link may come yet.
+ */
 static void
-vacuum_tids_page(IvfVacuum *v, Buffer buf)
+free_lost_rests(IvfVacuum *v)
 {
-	IvfTidsPage tids = IvfPageTids(BufferGetPage(buf));
-	uint32		n = Min(tids->count, IVF_TIDS_PER_PAGE);
-	uint8	   *gone = palloc0(n + 1);
-	uint32		ngone = 0;
-	uint32		i;
+	BlockNumber blkno;
 
-	for (i = 0; i < n; i++)
+	for (blkno = 0; blkno < v->mapped; blkno++)
 	{
-		gone[i] = dead(v, &tids->tid[i]);
-		ngone += gone[i];
-	}
-	v->live += n - ngone;
-	v->stats->tuples_removed += ngone;
-	if (ngone > 0)
-	{
-		VsChange	change;
-		uint32		to = 0;
+		Buffer		buf;
+		Page		page;
 
-		vs_change_begin(&change, v->index);
-		tids = IvfPageTids(vs_change_page(&change, buf, false));
-		for (i = 0; i < n; i++)
-			if (!gone[i])
-				tids->tid[to++] = tids->tid[i];
-		tids->count = to;
-		vs_change_commit(&change);
+		if (!BIT_TEST(v->rest, blkno) || BIT_TEST(v->linked, blkno))
+			continue;
+		vecpg_vacuum_delay();
+		page = vs_read_if(v->index, blkno, VS_IVF_REFINE, BUFFER_LOCK_EXCLUSIVE,
+						  v->info->strategy, &buf);
+		if (page == NULL)
+			continue;
+		if (!(vs_opaque(page)->flags & IVF_REFINE_REST) ||
+			!TransactionIdPrecedes(vs_opaque(page)->owner, v->oldest))
+		{
+			UnlockReleaseBuffer(buf);
+			continue;
+		}
+		/* With all that only it leads to. */
+		UnlockReleaseBuffer(buf);
+		free_wide_rest(v, blkno);
 	}
-	UnlockReleaseBuffer(buf);
-	pfree(gone);
 }
 
 /* ---- empty blocks leave their chains ---- */
@@ -609,56 +613,4 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 	if (BufferIsValid(prevbuf))
 		UnlockReleaseBuffer(prevbuf);
 	UnlockReleaseBuffer(dirbuf);
-}
-
-/* Pages of rows without code that became empty, except the heads. */
-static void
-unlink_empty_tids(IvfVacuum *v)
-{
-	int			sort;
-	int			chain;
-
-	ivf_meta_read(v->index, &v->meta);
-	for (sort = 0; sort < IVF_TIDS_SORTS; sort++)
-		for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
-		{
-			BlockNumber blkno = v->meta.tids_head[sort][chain];
-			IvfWalk		walk = {0};
-
-			while (blkno != InvalidBlockNumber)
-			{
-				Buffer		buf;
-				Buffer		nextbuf;
-				Page		page;
-				BlockNumber next;
-				VsChange	change;
-
-				vecpg_vacuum_delay();
-				page = vs_read(v->index, blkno, VS_IVF_TIDS, BUFFER_LOCK_EXCLUSIVE, &buf);
-				next = vs_opaque(page)->next;
-				if (next == blkno)
-					ivf_broken_link(v->index, next);
-				if (next == InvalidBlockNumber)
-				{
-					UnlockReleaseBuffer(buf);
-					break;
-				}
-				page = vs_read(v->index, next, VS_IVF_TIDS, BUFFER_LOCK_EXCLUSIVE, &nextbuf);
-				if (IvfPageTids(page)->count > 0)
-				{
-					UnlockReleaseBuffer(nextbuf);
-					UnlockReleaseBuffer(buf);
-					ivf_walk(v->index, &walk, next, 0);
-					blkno = next;
-					continue;
-				}
-				vs_change_begin(&change, v->index);
-				vs_opaque(vs_change_page(&change, buf, false))->next = vs_opaque(page)->next;
-				vs_page_free(vs_change_page(&change, nextbuf, false));
-				vs_change_commit(&change);
-				UnlockReleaseBuffer(nextbuf);
-				UnlockReleaseBuffer(buf);
-				vs_record_free(v->index, next);
-			}
-		}
 }
