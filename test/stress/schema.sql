@@ -71,8 +71,9 @@ CREATE FUNCTION check_all(t text, name text) RETURNS text LANGUAGE plpgsql AS $$
 	END
 $$;
 
-CREATE TABLE a (id int PRIMARY KEY, v vector(12)) WITH (autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0.02);
-CREATE TABLE b (LIKE a INCLUDING INDEXES) WITH (autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0.02);
+-- A VACUUM that wants to truncate waits five seconds for its lock, and others wait for it.
+CREATE TABLE a (id int PRIMARY KEY, v vector(12)) WITH (autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0.02, vacuum_truncate = off);
+CREATE TABLE b (LIKE a INCLUDING INDEXES) WITH (autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0.02, vacuum_truncate = off);
 CREATE INDEX a_l2 ON a USING ivf (v vector_l2_ops);
 CREATE INDEX a_ip ON a USING ivf (v vector_ip_ops) WITH (bits = 4);
 CREATE INDEX a_cosine ON a USING ivf (v vector_cosine_ops) WITH (bits = 1);
