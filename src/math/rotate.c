@@ -147,18 +147,18 @@ mix_before(float *x, size_t dim, size_t size, bool front)
 	size_t		half = dim / 2;
 	size_t		both = size - half;
 	float		plain = sqrtf(0.5f);
-	float		todo = (float) sqrt(0.5 / (double) size);
+	float		scale = (float) sqrt(0.5 / (double) size);
 	float	   *y = x + half;
 
 	if (front)
 	{
-		mix_scaled_out(x, y, both, todo, todo);
-		mix_scaled_out(x + both, y + both, half - both, todo, plain);
+		mix_scaled_out(x, y, both, scale, scale);
+		mix_scaled_out(x + both, y + both, half - both, scale, plain);
 	}
 	else
 	{
-		mix_scaled_out(x, y, half - both, plain, todo);
-		mix_scaled_out(x + half - both, y + half - both, both, todo, todo);
+		mix_scaled_out(x, y, half - both, plain, scale);
+		mix_scaled_out(x + half - both, y + half - both, both, scale, scale);
 	}
 }
 

@@ -87,7 +87,7 @@ refine_selected(IvfScan s)
 {
 	for (;;)
 	{
-		double		next = s->ntodo > 0 ? low_value(s, s->todo[0].key) : INFINITY;
+		double		next = s->nchosen > 0 ? low_value(s, s->chosen[0].key) : INFINITY;
 
 		if (s->nmid > 0 && (double) s->mid[0].key <= next)
 		{
@@ -97,9 +97,9 @@ refine_selected(IvfScan s)
 			continue;
 		}
 		/* What is left stays a candidate for the next step. */
-		if (s->ntodo == 0 || next > s->kth)
+		if (s->nchosen == 0 || next > s->kth)
 			return;
-		refine_one(s, vp_heap_pop(s->todo, &s->ntodo).item);
+		refine_one(s, vp_heap_pop(s->chosen, &s->nchosen).item);
 	}
 }
 
@@ -111,23 +111,23 @@ select_candidates(IvfScan s, double limit)
 	size_t		i;
 	size_t		n = 0;
 
-	s->todo = ivf_scan_grow(s, s->todo, &s->todo_cap, Max(c->n, 1), sizeof(VpHeapItem));
+	s->chosen = ivf_scan_grow(s, s->chosen, &s->chosen_cap, Max(c->n, 1), sizeof(VpHeapItem));
 	for (i = 0; i < c->n; i++)
 	{
 		/* +inf is an empty slot or a row already taken. */
-		s->todo[n].key = c->low[i];
-		s->todo[n].item = i;
+		s->chosen[n].key = c->low[i];
+		s->chosen[n].item = i;
 		n += c->low[i] <= limit && c->low[i] < INFINITY;
 	}
-	s->ntodo = n;
-	vp_heap_build(s->todo, n);
+	s->nchosen = n;
+	vp_heap_build(s->chosen, n);
 	if (s->cold && s->m->codec)
 	{
 		size_t		ahead = Min(n, (size_t) s->quota + 8);
 
 		for (i = 0; i < Min(ahead, 64); i++)
 			PrefetchBuffer(s->scan->indexRelation, MAIN_FORKNUM,
-						   c->ref_blkno[s->todo[i].item]);
+						   c->ref_blkno[s->chosen[i].item]);
 	}
 }
 
@@ -146,7 +146,7 @@ quota_threshold(IvfScan s)
 
 	if (c->n == quota || quota == 0)
 		return INFINITY;
-	s->todo = ivf_scan_grow(s, s->todo, &s->todo_cap, c->n, sizeof(VpHeapItem));
+	s->chosen = ivf_scan_grow(s, s->chosen, &s->chosen_cap, c->n, sizeof(VpHeapItem));
 	for (i = 0; i < c->n; i++)
 	{
 		float		upper;
@@ -157,14 +157,14 @@ quota_threshold(IvfScan s)
 		if (isnan(upper))
 			continue;			/* estimate unknown: it bounds nothing */
 		if (n < quota)
-			vp_heap_push(s->todo, &n, -upper, i);
+			vp_heap_push(s->chosen, &n, -upper, i);
 		else if (upper < limit)
 		{
-			s->todo[0].key = -upper;
-			vp_heap_down(s->todo, n, 0);
+			s->chosen[0].key = -upper;
+			vp_heap_down(s->chosen, n, 0);
 		}
 		if (n == quota)
-			limit = -s->todo[0].key;
+			limit = -s->chosen[0].key;
 	}
 	return n < quota ? INFINITY : limit;
 }

@@ -108,9 +108,9 @@ typedef struct IvfScanData
 	double		last;			/* greatest lower value emitted */
 
 	IvfCandidates cand;
-	VpHeapItem *todo;			/* candidates of this step by low */
-	size_t		ntodo;
-	size_t		todo_cap;
+	VpHeapItem *chosen;			/* candidates of this step by low */
+	size_t		nchosen;
+	size_t		chosen_cap;
 
 	IvfRow	   *rows;			/* refined or reranked */
 	size_t		nrows;

@@ -516,7 +516,7 @@ unlink_empty_blocks(IvfVacuum *v)
 			Buffer		buf;
 			Page		page = vs_read(v->index, blkno, VS_IVF_DIR, BUFFER_LOCK_SHARE, &buf);
 			int			n = Min(IvfPageDir(page)->count, (uint32) v->m->entries_per_page);
-			bool	   *todo = palloc0(sizeof(bool) * (n + 1));
+			bool	   *emptied = palloc0(sizeof(bool) * (n + 1));
 			BlockNumber here = blkno;
 			int			i;
 
@@ -525,17 +525,17 @@ unlink_empty_blocks(IvfVacuum *v)
 			{
 				uint32		list = IVF_DIR_ENTRY(page, v->m->entry_size, i)->list;
 
-				todo[i] = list < v->numbers && BIT_TEST(v->emptied, list);
+				emptied[i] = list < v->numbers && BIT_TEST(v->emptied, list);
 			}
 			blkno = vs_opaque(page)->next;
 			UnlockReleaseBuffer(buf);
 			for (i = 0; i < n; i++)
-				if (todo[i])
+				if (emptied[i])
 				{
 					vecpg_vacuum_delay();
 					unlink_in_list(v, here, i);
 				}
-			pfree(todo);
+			pfree(emptied);
 		}
 	}
 }
