@@ -66,8 +66,8 @@ CREATE FUNCTION limited(n int8, skip int8) RETURNS SETOF int LANGUAGE plpgsql AS
 	BEGIN RETURN QUERY SELECT s.id FROM s ORDER BY v <-> made(24, 7) LIMIT n OFFSET skip; END $$;
 TRUNCATE got;
 INSERT INTO got SELECT limited(20, 3);
-SELECT same_rows(20, 3);
 SELECT emitted BETWEEN 23 AND 25 AS as_many_as_asked_for FROM vecpg_last_scan();
+SELECT same_rows(20, 3);
 SELECT count(*) FROM (SELECT id FROM s ORDER BY v <-> made(24, 7) FETCH FIRST 5 ROWS WITH TIES) x;
 RESET plan_cache_mode;
 

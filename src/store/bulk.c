@@ -46,8 +46,15 @@ vs_bulk_append(VsBulk *bulk, Page page)
 	return bulk->next++;
 }
 
+/* The writer sorts what is pending by block: no block may be there twice. */
+BlockNumber
+vs_bulk_reserve(VsBulk *bulk)
+{
+	return bulk->next++;
+}
+
 void
-vs_bulk_overwrite(VsBulk *bulk, BlockNumber blkno, Page page)
+vs_bulk_fill(VsBulk *bulk, BlockNumber blkno, Page page)
 {
 	BulkWriteBuffer buf = smgr_bulk_get_buf(bulk->state);
 
@@ -107,8 +114,18 @@ vs_bulk_append(VsBulk *bulk, Page page)
 	return bulk->next++;
 }
 
+/* An empty page until then, so that pages are written in their order. */
+BlockNumber
+vs_bulk_reserve(VsBulk *bulk)
+{
+	PGAlignedBlock empty;
+
+	vs_page_init(empty.data, VS_FREE, 0);
+	return vs_bulk_append(bulk, empty.data);
+}
+
 void
-vs_bulk_overwrite(VsBulk *bulk, BlockNumber blkno, Page page)
+vs_bulk_fill(VsBulk *bulk, BlockNumber blkno, Page page)
 {
 	PGAlignedBlock copy;
 

@@ -126,8 +126,12 @@ extern BlockNumber vs_bulk_append(VsBulk *bulk, Page page);
 /* The number that the next vs_bulk_append will return. */
 extern BlockNumber vs_bulk_next(VsBulk *bulk);
 
-/* Overwrites an earlier block (the metapage, written as zeros first). */
-extern void vs_bulk_overwrite(VsBulk *bulk, BlockNumber blkno, Page page);
+/*
+ * Keeps a block number for a page that can be made only later (a metapage), to
+ * be filled once, before the end.
+ */
+extern BlockNumber vs_bulk_reserve(VsBulk *bulk);
+extern void vs_bulk_fill(VsBulk *bulk, BlockNumber blkno, Page page);
 
 /* Flushes, logs, makes durable. */
 extern void vs_bulk_end(VsBulk *bulk);

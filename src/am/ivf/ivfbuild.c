@@ -216,8 +216,7 @@ begin_assign(IvfBuild *b, ForkNumber fork)
 	b->nbatch = 0;
 	b->bulk = vs_bulk_begin(b->index, fork);
 	/* The metapage comes last: only then are the places of all else known. */
-	vs_page_init(b->refine_page.data, VS_IVF_META, 0);
-	vs_bulk_append(b->bulk, b->refine_page.data);
+	vs_bulk_reserve(b->bulk);
 	for (sort = 0; sort < IVF_TIDS_SORTS; sort++)
 		b->tids_head[sort] = InvalidBlockNumber;
 	ivf_spool_begin(b, b->memory / 2);

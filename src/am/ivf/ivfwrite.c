@@ -480,5 +480,5 @@ write_meta(IvfBuild *b, IvfMeta meta)
 	meta->build_time = GetCurrentTimestamp();
 	vs_page_init(page, VS_IVF_META, 0);
 	memcpy(IvfPageMeta(page), meta, sizeof(IvfMetaData));
-	vs_bulk_overwrite(b->bulk, IVF_META_BLKNO, page);
+	vs_bulk_fill(b->bulk, IVF_META_BLKNO, page);
 }
