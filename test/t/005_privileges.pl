@@ -64,7 +64,7 @@ ok($hidden eq 'denied' || $hidden eq 't' || $hidden =~ /row-level security/, 've
 # An expression index splits in the backend of whoever inserts, reading heap rows where there are no codes.
 $node->safe_psql('postgres', q{
 	SET ROLE owner;
-	CREATE FUNCTION twice(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN v + v; END $$;
+	CREATE FUNCTION twice(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT AS $$ BEGIN RETURN v + v; END $$;
 	CREATE TABLE e (id int, v vector);
 	CREATE INDEX e_v ON e USING ivf ((twice(v)::vector(4)) vector_l2_ops) WITH (bits = 1);
 	RESET ROLE;
