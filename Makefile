@@ -19,7 +19,9 @@ REGRESS_OPTS = --load-extension=$(EXTENSION) --encoding=UTF8 --no-locale
 
 PG_CPPFLAGS = -Isrc -MMD -MP
 PG_CFLAGS   = -std=gnu99 -Werror=implicit-function-declaration -fvisibility=hidden -fno-math-errno
-SHLIB_LINK  = -lm -lgomp
+# Threads of index builds (src/math/par.h); `make OPENMP=` builds without them.
+OPENMP      = -fopenmp
+SHLIB_LINK  = -lm $(OPENMP)
 EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql $(SRCS:.c=.d)
 
 # The server's JIT has nothing to inline here, and bitcode would make clang a build dependency.
@@ -36,7 +38,7 @@ endif
 include src/simd/flags.mk
 
 # OpenMP lives behind one wrapper (src/math/par.h).
-src/math/par.o: CFLAGS += -fopenmp
+src/math/par.o: CFLAGS += $(OPENMP)
 src/math/%.o src/quant/%.o src/am/ivf/%.o: CFLAGS += -O3
 
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) Makefile

@@ -4,8 +4,8 @@
  * What it is not: a way to call the server from a thread. Bodies run in pure
  * code on memory the caller prepared; no palloc, no ereport, no buffer access.
  * Signals are blocked while it runs, so the server's handlers run only in the
- * main thread and between regions. The caller slices its work (<= 100 ms a region) and polls for
- * interrupts between regions.
+ * main thread and between regions. The caller slices its work (<= 100 ms a
+ * region) and polls for interrupts between regions.
  */
 #ifndef VECPG_PAR_H
 #define VECPG_PAR_H

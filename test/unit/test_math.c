@@ -4,7 +4,16 @@
  * What it is not: a benchmark, or a judge of clustering quality beyond what
  * callers rely on: no empty leaf, balance, determinism, right distances.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* RLIMIT_NPROC */
+#endif
+
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "math/kmeans.h"
 #include "math/par.h"
@@ -213,6 +222,91 @@ check_par(void)
 			}
 		}
 	}
+}
+
+#define NOT_TESTED 77			/* exit status of a child whose limit has no effect */
+
+/* Every item once, under 8 threads; a child cannot report through CHECK. */
+static bool
+eight_threads_work(void)
+{
+	uint8_t		count[1000] = {0};
+	Touched		t = {count, 8, false};
+	bool		once = true;
+
+	vm_par_for(8, 1000, 10, touch, &t);
+	for (int i = 0; i < 1000; i++)
+		once = once && count[i] == 1;
+	return once && !t.bad;
+}
+
+/* Runs eight_threads_work in a child under `limit`; a hang ends by the alarm. */
+static void
+check_child(const char *what, int resource, rlim_t limit)
+{
+	struct rlimit most = {limit, limit};
+	int			status = -1;
+	pid_t		child = fork();
+
+	if (child == 0)
+	{
+		alarm(30);
+		if (limit != RLIM_INFINITY)
+		{
+			/* The superuser may have more tasks than the limit; any other user not. */
+			if (geteuid() == 0 && setuid(54321) != 0)
+				_exit(NOT_TESTED);
+			if (setrlimit(resource, &most) != 0)
+				_exit(3);
+		}
+		_exit(eight_threads_work() ? 0 : 1);
+	}
+	if (child > 0)
+		waitpid(child, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_TESTED)
+		printf("%s: not tested, no other user to become\n", what);
+	else
+		CHECK(status == 0, "%s, limit %llu: status %x", what,
+			  (unsigned long long) limit, (unsigned) status);
+}
+
+/* libgomp ends a process that gets no thread; these must end with 0. */
+static void
+check_no_threads(void)
+{
+	for (rlim_t tasks = 1; tasks <= 9; tasks++)
+		check_child("few tasks", RLIMIT_NPROC, tasks);
+#ifndef __SANITIZE_ADDRESS__
+	/* Less than the stack of a thread (the address sanitizer maps terabytes). */
+	check_child("no memory", RLIMIT_AS, 1 << 20);
+#endif
+}
+
+/* Workers only: without OpenMP there are none, and the caller's mask is its own. */
+static void
+look_at_mask(void *arg, int thread, size_t from, size_t to)
+{
+	sigset_t	mask;
+
+	(void) from;
+	(void) to;
+	if (thread == 0)
+		return;
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	if (!sigismember(&mask, SIGTERM) || !sigismember(&mask, SIGUSR1))
+		*(bool *) arg = true;
+}
+
+static void
+check_signals(void)
+{
+	bool		open = false;
+	sigset_t	mask;
+
+	vm_par_for(3, 10000, 1, look_at_mask, &open);
+	CHECK(!open, "signals reach a worker");
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	CHECK(!sigismember(&mask, SIGTERM), "signals stay blocked after a region");
 }
 
 /* ---- k-means ---- */
@@ -472,7 +566,10 @@ main(void)
 	vk_set_level(VK_SCALAR);
 	check_rotation(768);
 	vk_set_level(vk_best_level());
+	check_no_threads();
 	check_par();
+	check_signals();
+	check_child("inherited team", RLIMIT_NPROC, RLIM_INFINITY);
 	check_kmeans();
 	check_trees();
 	return unit_done();
