@@ -25,7 +25,7 @@
  *
  * An ordinary backend never starts a region of more than one thread, and a
  * process that inherited a team by fork does not use it: fork copies the record
- * of the threads, not the threads, and a region would wait for them for ever.
+ * of the threads, not the threads, and a region started on it crashes.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE				/* sched_getaffinity, CPU_COUNT_S */
