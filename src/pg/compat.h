@@ -47,12 +47,10 @@
 typedef RelFileLocator VecRelFile;
 #define vecpg_relfile(rel) ((rel)->rd_locator)
 #define vecpg_relfile_equal(a, b) RelFileLocatorEquals(a, b)
-#define vecpg_relfile_number(f) ((f).relNumber)
 #else
 typedef RelFileNode VecRelFile;
 #define vecpg_relfile(rel) ((rel)->rd_node)
 #define vecpg_relfile_equal(a, b) RelFileNodeEquals(a, b)
-#define vecpg_relfile_number(f) ((f).relNode)
 #endif
 
 /* One new block at the end of the fork, exclusively locked. */

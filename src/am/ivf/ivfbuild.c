@@ -38,6 +38,9 @@
 #include "math/par.h"
 #include "simd/simd.h"
 
+/* Of rotation, sample and k-means: fixed, so that the same rows give the same index. */
+#define BUILD_SEED 42
+
 static void begin_build(IvfBuild *b, Relation heap, Relation index, IndexInfo *info);
 static void begin_assign(IvfBuild *b, ForkNumber fork);
 static void assign_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
@@ -45,7 +48,7 @@ static void assign_callback(Relation index, ItemPointer tid, Datum *values, bool
 static void flush_batch(IvfBuild *b);
 static void rotate_rows(void *arg, int thread, size_t from, size_t to);
 static void encode_rows(void *arg, int thread, size_t from, size_t to);
-static uint32 nearest_leaf(IvfBuild *b, size_t row, float *dist2);
+static uint32 nearest_leaf(IvfBuild *b, size_t row);
 static void put_uncoded(IvfBuild *b, int sort, ItemPointer tid);
 static int	check_dims(Relation index, const VecOpclass *oc);
 
@@ -122,8 +125,7 @@ begin_build(IvfBuild *b, Relation heap, Relation index, IndexInfo *info)
 	b->info = info;
 	b->opts = vecpg_ivf_options(index);
 	b->memory = (Size) maintenance_work_mem * 1024;
-	/* Fixed, so that the same rows give the same index. */
-	b->seed = vp_seed(index->rd_id == InvalidOid ? 1 : 42);
+	b->seed = vp_seed(BUILD_SEED);
 	b->rand = b->seed;
 	ivf_env(&b->env, b->cxt, b->seed);
 	b->m = palloc0(sizeof(IvfModel));
@@ -321,11 +323,10 @@ encode_rows(void *arg, int thread, size_t from, size_t to)
 	{
 		IvfSpoolRow *row = (IvfSpoolRow *) (b->coded + b->spool.rowsize * i);
 		IvfRowCode	code;
-		float		dist2;
 
 		if (b->class[i] != VI_FINITE)
 			continue;
-		row->leaf = nearest_leaf(b, i, &dist2);
+		row->leaf = nearest_leaf(b, i);
 		row->ref_blkno = InvalidBlockNumber;
 		row->ref_idx = 0;
 		code.bits = (uint8 *) (row + 1);
@@ -338,17 +339,17 @@ encode_rows(void *arg, int thread, size_t from, size_t to)
 
 /* Of the shortlist, the leaf whose decoded centroid is nearest on all dimensions. */
 static uint32
-nearest_leaf(IvfBuild *b, size_t row, float *dist2)
+nearest_leaf(IvfBuild *b, size_t row)
 {
 	IvfModel   *m = b->m;
 	const float *x = b->x + row * m->dim;
 	const uint32 *list = b->shortlist + row * IVF_SHORTLIST;
 	VqPoint		p;
 	uint32		best = 0;
+	float		least = INFINITY;
 	int			part = -1;
 	int			i;
 
-	*dist2 = INFINITY;
 	p.y = x;
 	p.ysum = 0;
 	for (i = 0; i < m->dim; i++)
@@ -366,9 +367,9 @@ nearest_leaf(IvfBuild *b, size_t row, float *dist2)
 			p.dot = 0;
 		}
 		d2 = m->dir_codec->value(&p, e->code, m->dim, NULL, VQ_L2);
-		if (d2 < *dist2)
+		if (d2 < least)
 		{
-			*dist2 = d2;
+			least = d2;
 			best = list[i];
 		}
 	}

@@ -88,7 +88,6 @@ typedef struct IvfMetaData
 	uint32		swept_epoch;	/* split_epoch whose moved blocks are all free */
 	double		rows_built;		/* rows with a code when built */
 	int64		build_time;		/* TimestampTz */
-	uint64		changed;		/* rows inserted + removed since the curve, at last vacuum */
 	BlockNumber tids_head[IVF_TIDS_SORTS][IVF_TIDS_CHAINS];
 	IvfCurve	curve[IVF_CURVES];
 } IvfMetaData;

@@ -25,9 +25,6 @@
 #include <float.h>
 #include <math.h>
 
-#include "access/tableam.h"
-#include "catalog/index.h"
-#include "executor/executor.h"
 #include "executor/instrument.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -466,22 +463,11 @@ ivf_refine_begin(IvfScan s)
 {
 	float		eps = s->mode == IVF_BY_BOUND ? BOUND_EPS : vecpg_epsilon;
 
+	s->fetch.index = s->scan->indexRelation;
+	s->fetch.heap = s->scan->heapRelation;
+	s->fetch.cxt = s->cxt;
 	/* Small dims: never more than the certain interval. */
 	s->refine_eps = Min(1, eps / sqrt(Max(s->m->dims - 1, 1)));
-}
-
-void
-ivf_refine_end(IvfScan s)
-{
-	if (s->fetch)
-		table_index_fetch_end(s->fetch);
-	if (s->slot)
-		ExecDropSingleTupleTableSlot(s->slot);
-	if (s->estate)
-		FreeExecutorState(s->estate);
-	s->fetch = NULL;
-	s->slot = NULL;
-	s->estate = NULL;
 }
 
 /*
@@ -491,48 +477,23 @@ ivf_refine_end(IvfScan s)
 bool
 ivf_rerank(IvfScan s, const IvfTid *tid, IvfRow *row)
 {
-	Relation	heap = s->scan->heapRelation;
 	ItemPointerData at;
-	bool		again = false;
-	bool		dead = false;
-	bool		found;
-	Datum		values[INDEX_MAX_KEYS];
-	bool		isnull[INDEX_MAX_KEYS];
-	MemoryContext old;
-	ExprContext *econtext;
 	double		value = NAN;
+	Vector	   *v;
 
-	if (s->fetch == NULL)
-	{
-		old = MemoryContextSwitchTo(s->cxt);
-		s->fetch = table_index_fetch_begin(heap);
-		s->slot = table_slot_create(heap, NULL);
-		s->info = BuildIndexInfo(s->scan->indexRelation);
-		s->estate = CreateExecutorState();
-		MemoryContextSwitchTo(old);
-	}
 	s->count.reranked++;
 	ivf_tid_get(tid, &at);
-	found = table_index_fetch_tuple(s->fetch, &at, s->scan->xs_snapshot, s->slot, &again, &dead);
-	if (!found)
+	if (!vi_row_fetch(&s->fetch, &at, s->scan->xs_snapshot, &v))
 		return false;
-	econtext = GetPerTupleExprContext(s->estate);
-	econtext->ecxt_scantuple = s->slot;
-	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	FormIndexDatum(s->info, s->slot, s->estate, values, isnull);
-	if (!isnull[0])
+	if (v != NULL)
 	{
-		Vector	   *v = DatumGetVector(values[0]);
-
 		vt_check_expected_dim(s->m->dims, v->dim);
 		value = s->m->oc->distance(s->m->dims, v->x, s->raw);
 	}
+	vi_row_release(&s->fetch);
 	row->exact = true;
 	row->nan = isnan(value);
 	row->lo = row->hi = row->nan ? INFINITY : value;
-	MemoryContextSwitchTo(old);
-	ResetExprContext(econtext);
-	ExecClearTuple(s->slot);
 	return true;
 }
 

@@ -87,7 +87,7 @@ ivfrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int nor
 		memmove(scan->keyData, keys, sizeof(ScanKeyData) * scan->numberOfKeys);
 	if (orderbys && scan->numberOfOrderBys > 0)
 		memmove(scan->orderByData, orderbys, sizeof(ScanKeyData) * scan->numberOfOrderBys);
-	ivf_refine_end(s);
+	vi_row_end(&s->fetch);
 	publish(s);
 	MemoryContextReset(cxt);	/* releases the model as well */
 	memset(s, 0, sizeof(IvfScanData));
@@ -101,7 +101,7 @@ ivfendscan(IndexScanDesc scan)
 {
 	IvfScan		s = scan->opaque;
 
-	ivf_refine_end(s);
+	vi_row_end(&s->fetch);
 	publish(s);
 	MemoryContextDelete(s->cxt);
 	pfree(s);
@@ -206,7 +206,6 @@ set_query(IvfScan s, const Vector *v)
 	if (class == VI_NAN)
 	{
 		s->mode = IVF_ENUMERATE;
-		s->all_nan = true;
 		return;
 	}
 	s->wild = class == VI_WILD || (m->oc->metric == VQ_IP && norm > 0 && norm < TINY_NORM);

@@ -10,14 +10,12 @@
 #ifndef VECPG_IVFSCAN_H
 #define VECPG_IVFSCAN_H
 
-#include "access/tableam.h"
 #include "base/heap.h"
 #include "portability/instr_time.h"
 #include "utils/hsearch.h"
 
 #include "am/ivf/ivf.h"
-
-
+#include "index/rowfetch.h"
 
 
 /* A list whose centroid has been compared with the query. */
@@ -71,8 +69,7 @@ typedef struct IvfScanData
 	bool		started;
 	bool		done;
 	IvfMode		mode;
-	bool		all_null;		/* enumerate: value NULL */
-	bool		all_nan;		/* enumerate: value NaN */
+	bool		all_null;		/* enumerate: value NULL, else NaN */
 	bool		wild;			/* query may overflow: bounds are infinite */
 
 	/* query */
@@ -139,11 +136,7 @@ typedef struct IvfScanData
 	HTAB	   *seen;			/* NULL: no split since the scan began */
 	size_t		nseen;
 
-	/* rerank */
-	IndexFetchTableData *fetch;
-	TupleTableSlot *slot;
-	IndexInfo  *info;
-	EState	   *estate;
+	ViRowFetch	fetch;			/* heap rows for rerank */
 
 	bool		cold;			/* pages had to be read: prefetch */
 	ViCounters	count;
@@ -168,7 +161,6 @@ extern void ivf_probe_tids(IvfScan s, int sort);
 /* ivfrefine.c */
 extern void ivf_refine_begin(IvfScan s);
 extern void ivf_refine_step(IvfScan s);
-extern void ivf_refine_end(IvfScan s);
 extern void ivf_ready_push(IvfScan s, uint32 row);
 extern uint32 ivf_ready_pop(IvfScan s);
 extern void ivf_add_row(IvfScan s, const IvfTid *tid, const IvfRow *value);

@@ -97,12 +97,13 @@ ivf_split(Relation index, Relation heap, IvfModel *m, IvfRoute *route)
 {
 	MemoryContext cxt;
 	MemoryContext old;
-	Split		s = {index, heap, m, route};
+	Split		s = {index, heap, m, route, .fetch = {index, heap}};
 	HASHCTL		ctl = {0};
 
 	if (!ConditionalLockPage(index, IVF_META_BLKNO, ExclusiveLock))
 		return;
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "ivf split", ALLOCSET_DEFAULT_SIZES);
+	s.fetch.cxt = cxt;
 	old = MemoryContextSwitchTo(cxt);
 	ctl.keysize = sizeof(IvfTid);
 	ctl.entrysize = sizeof(SplitSeen);

@@ -9,10 +9,10 @@
 #ifndef VECPG_IVFSPLIT_H
 #define VECPG_IVFSPLIT_H
 
-#include "nodes/execnodes.h"
 #include "utils/hsearch.h"
 
 #include "am/ivf/ivf.h"
+#include "index/rowfetch.h"
 
 /* Pages locked at once; far below the server's limit of 200. */
 #define MAX_PAGES 64
@@ -63,11 +63,7 @@ typedef struct Split
 	float	   *c[2];			/* centroids as decoded */
 	IvfDirEntry entry[2];
 
-	/* heap rows, for indexes without refine codes */
-	IndexInfo  *info;
-	EState	   *estate;
-	IndexFetchTableData *fetch;
-	TupleTableSlot *slot;
+	ViRowFetch	fetch;			/* heap rows, for indexes without refine codes */
 } Split;
 
 /* Decodes all rows as well as can be had. No lock may be held. */

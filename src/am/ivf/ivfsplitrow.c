@@ -14,8 +14,6 @@
 
 #include <math.h>
 
-#include "access/tableam.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -24,7 +22,6 @@
 #include "simd/simd.h"
 
 static void fetch_heap_vector(Split *s, SplitRow *row);
-static void end_heap(Split *s);
 
 void
 ivf_split_decode(Split *s)
@@ -39,7 +36,7 @@ ivf_split_decode(Split *s)
 		else
 			fetch_heap_vector(s, &s->rows[i]);
 	}
-	end_heap(s);
+	vi_row_end(&s->fetch);
 }
 
 /*
@@ -120,51 +117,23 @@ static void
 fetch_heap_vector(Split *s, SplitRow *row)
 {
 	ItemPointerData at;
-	bool		again = false;
-	bool		dead = false;
-	Datum		values[INDEX_MAX_KEYS];
-	bool		isnull[INDEX_MAX_KEYS];
-	ExprContext *econtext;
-	MemoryContext old;
+	Vector	   *v;
 
-	if (s->estate == NULL)
-	{
-		s->info = BuildIndexInfo(s->index);
-		s->estate = CreateExecutorState();
-		s->fetch = table_index_fetch_begin(s->heap);
-		s->slot = table_slot_create(s->heap, NULL);
-	}
 	ivf_tid_get(&row->tid, &at);
-	if (!table_index_fetch_tuple(s->fetch, &at, SnapshotSelf, s->slot, &again, &dead))
+	if (!vi_row_fetch(&s->fetch, &at, SnapshotSelf, &v))
 		return;
-	econtext = GetPerTupleExprContext(s->estate);
-	econtext->ecxt_scantuple = s->slot;
-	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	FormIndexDatum(s->info, s->slot, s->estate, values, isnull);
-	if (!isnull[0])
+	if (v != NULL && v->dim == s->m->dims)
 	{
-		Vector	   *v = DatumGetVector(values[0]);
 		float	   *x = palloc(sizeof(float) * s->m->dim);
+		float	   *scratch = palloc(sizeof(float) * s->m->dims);
 
-		if (v->dim == s->m->dims &&
-			ivf_rotate(s->m, v->x, palloc(sizeof(float) * s->m->dims), x) == VI_FINITE)
+		if (ivf_rotate(s->m, v->x, scratch, x) == VI_FINITE)
 		{
 			memcpy(row->x, x, sizeof(float) * s->m->dim);
 			row->shift = row->var = 0;
 		}
+		pfree(x);
+		pfree(scratch);
 	}
-	MemoryContextSwitchTo(old);
-	ResetExprContext(econtext);
-	ExecClearTuple(s->slot);
-}
-
-static void
-end_heap(Split *s)
-{
-	if (s->estate == NULL)
-		return;
-	ExecDropSingleTupleTableSlot(s->slot);
-	table_index_fetch_end(s->fetch);
-	FreeExecutorState(s->estate);
-	s->estate = NULL;
+	vi_row_release(&s->fetch);
 }
