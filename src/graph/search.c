@@ -1,0 +1,261 @@
+/*
+ * search.c -- best-first search of a graph through an accessor, resumable.
+ *
+ * What it is not: the reading of nodes (the access method's expand), or the
+ * search of a graph in memory during a build (build.c).
+ *
+ * Edges carry estimates, nodes their own better distance. ef bounds W, the best
+ * *expanded* nodes by own distance; the queue of unexpanded nodes is ordered by
+ * estimate and not cut by ef. SymphonyQG lets ef bound the pool of estimates
+ * instead, which loses recall at equal ef where estimates are coarse: a true
+ * neighbour whose estimate is off is pushed out by others before anyone has
+ * looked at it.
+ *
+ * A node may be met from several neighbours, each with its own estimate; it is
+ * queued again when a better one comes, and the older entry is skipped when it
+ * is popped. What is met beyond W's worst goes to `far`, unsorted: most of it is
+ * never wanted, and a heap would pay for the order.
+ */
+#include "graph/graph.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FIRST_SEEN 2048			/* slots; some 1,000 nodes are met at ef 40 */
+#define FIRST_ITEMS 256
+
+static void expand(VgSearch *s, uint32_t node, size_t ef);
+static void offer(VgSearch *s, uint32_t node, float est, float worst);
+static float w_worst(const VgSearch *s, size_t ef);
+static void w_add(VgSearch *s, size_t ef, float dist, uint32_t at);
+static void w_refill(VgSearch *s, size_t ef);
+static void near_from_far(VgSearch *s, float worst);
+static VgSeen *seen_slot(const VgSearch *s, uint32_t node);
+static void seen_grow(VgSearch *s);
+static void push(VgSearch *s, VpHeapItem **items, size_t *n, size_t *cap);
+
+void
+vg_search_begin(VgSearch *s, const VgAccess *access)
+{
+	memset(s, 0, sizeof(*s));
+	s->access = *access;
+	s->ids = access->alloc(access->arg, sizeof(uint32_t) * (size_t) access->most);
+	s->ests = access->alloc(access->arg, sizeof(float) * (size_t) access->most);
+	seen_grow(s);
+}
+
+void
+vg_search_push(VgSearch *s, uint32_t node, float est)
+{
+	offer(s, node, est, INFINITY);
+}
+
+bool
+vg_search_run(VgSearch *s, size_t ef)
+{
+	w_refill(s, ef);
+	near_from_far(s, w_worst(s, ef));
+	for (;;)
+	{
+		VpHeapItem	next;
+		VgSeen	   *slot;
+
+		if (s->nqueue == 0)
+		{
+			if (s->nfar == 0)
+				return false;
+			if (s->nw >= ef)
+				return true;
+			near_from_far(s, INFINITY);
+			continue;
+		}
+		if (s->queue[0].key > w_worst(s, ef))
+			return true;
+		next = vp_heap_pop(s->queue, &s->nqueue);
+		slot = seen_slot(s, next.item);
+		if (slot->est != next.key)
+			continue;			/* expanded, or queued again with a better estimate */
+		slot->est = -INFINITY;
+		if (s->nqueue > 0 && s->access.prefetch)
+			s->access.prefetch(s->access.arg, s->queue[0].item);
+		expand(s, next.item, ef);
+	}
+}
+
+bool
+vg_seen_nearer(const VgSearch *s, uint32_t node, float est)
+{
+	const VgSeen *slot = seen_slot(s, node);
+
+	return slot->node == node && !(est < slot->est);
+}
+
+bool
+vg_is_expanded(const VgSearch *s, uint32_t node)
+{
+	const VgSeen *slot = seen_slot(s, node);
+
+	return slot->node == node && slot->est == -INFINITY;
+}
+
+/* Reads a node into W and offers its neighbours. */
+static void
+expand(VgSearch *s, uint32_t node, size_t ef)
+{
+	float		own;
+	float		worst;
+	int			n = s->access.expand(s->access.arg, node, &own, s->ids, s->ests);
+
+	if (n < 0)
+		return;
+	if (s->nexpanded == s->expanded_cap)
+	{
+		size_t		cap = VP_MAX(FIRST_ITEMS, 2 * s->expanded_cap);
+		VgExpanded *more = s->access.alloc(s->access.arg, sizeof(VgExpanded) * cap);
+
+		if (s->nexpanded > 0)
+			memcpy(more, s->expanded, sizeof(VgExpanded) * s->nexpanded);
+		s->expanded = more;
+		s->expanded_cap = cap;
+	}
+	s->expanded[s->nexpanded].dist = own;
+	s->expanded[s->nexpanded].node = node;
+	w_add(s, ef, own, (uint32_t) s->nexpanded++);
+	worst = w_worst(s, ef);
+	for (int i = 0; i < n; i++)
+		offer(s, s->ids[i], s->ests[i], worst);
+}
+
+static void
+offer(VgSearch *s, uint32_t node, float est, float worst)
+{
+	VgSeen	   *slot = seen_slot(s, node);
+
+	if (est != est)
+		est = INFINITY;			/* a damaged edge must not spoil the heap */
+	if (slot->node == node)
+	{
+		/* Never less than what an expanded node has: -infinity. */
+		if (!(est < slot->est))
+			return;
+	}
+	else
+	{
+		slot->node = node;
+		s->nseen++;
+	}
+	slot->est = est;
+	if (est <= worst)
+	{
+		push(s, &s->queue, &s->nqueue, &s->queue_cap);
+		vp_heap_push(s->queue, &s->nqueue, est, node);
+	}
+	else
+	{
+		push(s, &s->far, &s->nfar, &s->far_cap);
+		s->far[s->nfar].key = est;
+		s->far[s->nfar++].item = node;
+	}
+	if (2 * s->nseen > s->seen_cap)
+		seen_grow(s);
+}
+
+/* Room for one item more. */
+static void
+push(VgSearch *s, VpHeapItem **items, size_t *n, size_t *cap)
+{
+	VpHeapItem *more;
+
+	if (*n < *cap)
+		return;
+	*cap = VP_MAX(FIRST_ITEMS, 2 * *cap);
+	more = s->access.alloc(s->access.arg, sizeof(VpHeapItem) * *cap);
+	if (*n > 0)
+		memcpy(more, *items, sizeof(VpHeapItem) * *n);
+	*items = more;
+}
+
+/* ---- W ---- */
+
+/* Infinite while W has room. */
+static float
+w_worst(const VgSearch *s, size_t ef)
+{
+	return s->nw < ef ? INFINITY : -s->w[0].key;
+}
+
+static void
+w_add(VgSearch *s, size_t ef, float dist, uint32_t at)
+{
+	if (s->nw < ef)
+	{
+		push(s, &s->w, &s->nw, &s->w_cap);
+		vp_heap_push(s->w, &s->nw, -dist, at);
+	}
+	else if (dist < -s->w[0].key)
+	{
+		s->w[0].key = -dist;
+		s->w[0].item = at;
+		vp_heap_down(s->w, s->nw, 0);
+	}
+}
+
+/* For another ef: from all that was expanded. */
+static void
+w_refill(VgSearch *s, size_t ef)
+{
+	s->nw = 0;
+	for (size_t i = 0; i < s->nexpanded; i++)
+		w_add(s, ef, s->expanded[i].dist, (uint32_t) i);
+}
+
+static void
+near_from_far(VgSearch *s, float worst)
+{
+	size_t		kept = 0;
+
+	for (size_t i = 0; i < s->nfar; i++)
+	{
+		VpHeapItem	item = s->far[i];
+
+		if (!(item.key <= worst))
+		{
+			s->far[kept++] = item;
+			continue;
+		}
+		if (seen_slot(s, item.item)->est != item.key)
+			continue;			/* a better one is in the queue, or it is expanded */
+		push(s, &s->queue, &s->nqueue, &s->queue_cap);
+		vp_heap_push(s->queue, &s->nqueue, item.key, item.item);
+	}
+	s->nfar = kept;
+}
+
+/* ---- what has been met ---- */
+
+/* The node's slot, or the empty one where it belongs. */
+static VgSeen *
+seen_slot(const VgSearch *s, uint32_t node)
+{
+	size_t		mask = s->seen_cap - 1;
+	size_t		i = (node * UINT64_C(0x9E3779B97F4A7C15)) >> 32 & mask;
+
+	while (s->seen[i].node != node && s->seen[i].node != VG_NONE)
+		i = (i + 1) & mask;
+	return &s->seen[i];
+}
+
+static void
+seen_grow(VgSearch *s)
+{
+	VgSeen	   *old = s->seen;
+	size_t		n = s->seen_cap;
+
+	s->seen_cap = n == 0 ? FIRST_SEEN : 2 * n;
+	s->seen = s->access.alloc(s->access.arg, sizeof(VgSeen) * s->seen_cap);
+	for (size_t i = 0; i < s->seen_cap; i++)
+		s->seen[i].node = VG_NONE;
+	for (size_t i = 0; i < n; i++)
+		if (old[i].node != VG_NONE)
+			*seen_slot(s, old[i].node) = old[i];
+}
