@@ -164,7 +164,7 @@ count_list_page(Info *info, Page page)
 		count = list_count(info, block->list);
 		count->slots += VQ_BLOCK;
 		for (j = 0; j < VQ_BLOCK; j++)
-			count->rows += !ivf_tid_empty(&block->tid[j]);
+			count->rows += !vs_tid_empty(&block->tid[j]);
 	}
 }
 

@@ -73,7 +73,7 @@ extern void verify_report(VerifyFindings *f, int64 block, int item, const char *
 
 typedef struct VerifyRow
 {
-	IvfTid		tid;
+	VsTid		tid;
 	uint16		ref_idx;
 	BlockNumber ref_blkno;
 	BlockNumber blkno;			/* of the list page or page of tids */
@@ -87,7 +87,7 @@ typedef struct VerifyRefine
 	BlockNumber blkno;
 	uint16		idx;
 	uint16		part;
-	IvfTid		tid;
+	VsTid		tid;
 } VerifyRefine;
 
 typedef struct VerifyBlock

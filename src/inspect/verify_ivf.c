@@ -484,7 +484,7 @@ look_at_slots(Verify *v, BlockNumber blkno, int idx, IvfBlock block)
 		int			item = idx * VQ_BLOCK + i;
 		VerifyRow	row;
 
-		if (ivf_tid_empty(&block->tid[i]))
+		if (vs_tid_empty(&block->tid[i]))
 		{
 			if (block->add[i] != INFINITY)
 				verify_report(v->found, blkno, item, "empty slot can pass for a row");
@@ -527,7 +527,7 @@ look_at_refine_page(Verify *v, BlockNumber blkno, Page page)
 		IvfRefine	ref = IVF_REFINE(page, v->m.refine_size, i);
 		VerifyRefine *seen;
 
-		if (ivf_tid_empty(&ref->tid))
+		if (vs_tid_empty(&ref->tid))
 			continue;
 		v->refine = grow(v->refine, &v->refine_cap, v->nrefine + 1, sizeof(VerifyRefine));
 		seen = &v->refine[v->nrefine++];

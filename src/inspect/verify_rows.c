@@ -43,13 +43,13 @@ static void check_wide(Verify *v);
 static void check_tids(Verify *v);
 static int	by_refine(const void *a, const void *b);
 static int	by_tid(const void *a, const void *b);
-static int	compare_tids(const IvfTid *a, const IvfTid *b);
+static int	compare_tids(const VsTid *a, const VsTid *b);
 static void check_heap_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 						   bool alive, void *state);
 static void check_code(HeapCheck *c, const VerifyRow *row, const float *raw);
 static bool read_code(HeapCheck *c, const VerifyRow *row, IvfRefine ref);
 
-/* Unsigned numbers of a tid, for messages: IvfTid may hold anything. */
+/* Unsigned numbers of a tid, for messages: VsTid may hold anything. */
 #define TID_FORMAT "(%u,%u)"
 #define TID_ARGS(t) ((uint32) (t)->blk_hi << 16 | (t)->blk_lo), (uint32) (t)->offset
 
@@ -114,7 +114,7 @@ match_one(Verify *v, const VerifyRow *row, Size *at, const VerifyRow *before)
 						  "row " TID_FORMAT " has its code in block %u, slot %u, where there is none",
 						  TID_ARGS(&row->tid), row->ref_blkno, row->ref_idx);
 	}
-	else if (!ivf_tid_equal(&slot->tid, &row->tid))
+	else if (!vs_tid_equal(&slot->tid, &row->tid))
 	{
 		if (row_exists(v, row))
 			verify_report(v->found, row->blkno, row->item,
@@ -141,7 +141,7 @@ row_exists(Verify *v, const VerifyRow *row)
 	bool		dead = false;
 	bool		found;
 
-	ivf_tid_get(&row->tid, &tid);
+	vs_tid_get(&row->tid, &tid);
 	/* What is wrong with the tid itself is reported elsewhere. */
 	if (!ItemPointerIsValid(&tid) ||
 		ItemPointerGetBlockNumberNoCheck(&tid) >= RelationGetNumberOfBlocks(v->heap))
@@ -199,12 +199,12 @@ check_tids(Verify *v)
 		ItemPointerData tid;
 
 		CHECK_FOR_INTERRUPTS();
-		ivf_tid_get(&row->tid, &tid);
+		vs_tid_get(&row->tid, &tid);
 		if (!ItemPointerIsValid(&tid) || ItemPointerGetBlockNumberNoCheck(&tid) >= heap_blocks)
 			verify_report(v->found, row->blkno, row->item,
 						  "row " TID_FORMAT " lies beyond the table's %u blocks",
 						  TID_ARGS(&row->tid), heap_blocks);
-		else if (i > 0 && ivf_tid_equal(&row->tid, &v->rows[i - 1].tid))
+		else if (i > 0 && vs_tid_equal(&row->tid, &v->rows[i - 1].tid))
 			verify_report(v->found, row->blkno, row->item,
 						  "row " TID_FORMAT " is in the index twice, also in block %u, slot %u",
 						  TID_ARGS(&row->tid), v->rows[i - 1].blkno, v->rows[i - 1].item);
@@ -241,7 +241,7 @@ by_tid(const void *a, const void *b)
 }
 
 static int
-compare_tids(const IvfTid *a, const IvfTid *b)
+compare_tids(const VsTid *a, const VsTid *b)
 {
 	if (a->blk_hi != b->blk_hi)
 		return (int) a->blk_hi - (int) b->blk_hi;
@@ -305,7 +305,7 @@ check_heap_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	uint16		sort = IVF_TIDS_NULL;
 
 	/* The first of equal ones: duplicates have been reported. */
-	ivf_tid_set(&key.tid, tid);
+	vs_tid_set(&key.tid, tid);
 	while (low < high)
 	{
 		Size		mid = low + (high - low) / 2;
@@ -315,7 +315,7 @@ check_heap_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 		else
 			high = mid;
 	}
-	if (low == v->nrows || !ivf_tid_equal(&v->rows[low].tid, &key.tid))
+	if (low == v->nrows || !vs_tid_equal(&v->rows[low].tid, &key.tid))
 	{
 		verify_report(v->found, -1, -1, "row " TID_FORMAT " of the table is not in the index",
 					  TID_ARGS(&key.tid));
@@ -410,5 +410,5 @@ read_code(HeapCheck *c, const VerifyRow *row, IvfRefine ref)
 		done += n;
 		blkno = vs_opaque(copy.data)->next;
 	}
-	return ivf_tid_equal(&ref->tid, &row->tid) && ref->part < c->m->nparts;
+	return vs_tid_equal(&ref->tid, &row->tid) && ref->part < c->m->nparts;
 }

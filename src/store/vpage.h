@@ -13,6 +13,7 @@
 
 #include "access/generic_xlog.h"
 #include "storage/bufmgr.h"
+#include "storage/itemptr.h"
 #include "utils/rel.h"
 
 /* Kinds of pages, all access methods: number, format version, name. */
@@ -51,6 +52,45 @@ typedef struct VsFreeData
 {
 	FullTransactionId xid;
 } VsFreeData;
+
+/* ---- heap tuple addresses on pages: alignment 2, any bytes can be looked at ---- */
+
+typedef struct VsTid
+{
+	uint16		blk_hi;
+	uint16		blk_lo;
+	uint16		offset;			/* 0: empty */
+} VsTid;
+
+StaticAssertDecl(sizeof(VsTid) == 6, "VsTid is 6 bytes on disk");
+
+static inline void
+vs_tid_set(VsTid *to, ItemPointer tid)
+{
+	BlockNumber blkno = ItemPointerGetBlockNumber(tid);
+
+	to->blk_hi = (uint16) (blkno >> 16);
+	to->blk_lo = (uint16) blkno;
+	to->offset = ItemPointerGetOffsetNumber(tid);
+}
+
+static inline void
+vs_tid_get(const VsTid *from, ItemPointer tid)
+{
+	ItemPointerSet(tid, ((BlockNumber) from->blk_hi << 16) | from->blk_lo, from->offset);
+}
+
+static inline bool
+vs_tid_equal(const VsTid *a, const VsTid *b)
+{
+	return a->offset == b->offset && a->blk_lo == b->blk_lo && a->blk_hi == b->blk_hi;
+}
+
+static inline bool
+vs_tid_empty(const VsTid *tid)
+{
+	return tid->offset == 0;
+}
 
 /*
  * Pins and locks a page and checks that it is of `kind`; a page of another

@@ -96,7 +96,7 @@ extern void ivf_encode_row(const IvfModel *m, int part, const float *c, const fl
 
 /* Puts a scan-plane code into slot i of a block; factors to float16. */
 extern void ivf_block_set(const IvfModel *m, IvfBlock block, int i, const VqBitFactors *f,
-						  const uint8 *bits, const IvfTid *tid, BlockNumber ref_blkno, uint16 ref_idx);
+						  const uint8 *bits, const VsTid *tid, BlockNumber ref_blkno, uint16 ref_idx);
 
 /* Empties slot i. */
 extern void ivf_block_clear(IvfBlock block, int i);

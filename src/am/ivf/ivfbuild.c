@@ -278,7 +278,7 @@ flush_batch(IvfBuild *b)
 			put_uncoded(b, b->class[i] == VI_NAN ? IVF_TIDS_NAN : IVF_TIDS_WILD, &b->tid[i]);
 			continue;
 		}
-		ivf_tid_set(&row->tid, &b->tid[i]);
+		vs_tid_set(&row->tid, &b->tid[i]);
 		if (m->codec)
 			ivf_write_refine(b, b->refined + code_bytes * i, &row->tid,
 							 b->leaf_part[row->leaf], &row->ref_blkno, &row->ref_idx);

@@ -36,7 +36,7 @@ typedef struct IvfSpoolRow
 	uint32		leaf;
 	BlockNumber ref_blkno;
 	uint16		ref_idx;
-	IvfTid		tid;
+	VsTid		tid;
 	VqBitFactors f;
 } IvfSpoolRow;
 
@@ -148,7 +148,7 @@ extern void ivf_build_centroid(const IvfBuild *b, uint32 leaf, float *c);
 /* ivfwrite.c */
 extern void ivf_spool_begin(IvfBuild *b, Size budget);
 extern void ivf_spool_put(IvfBuild *b, const char *row);
-extern void ivf_write_refine(IvfBuild *b, const uint8 *code, const IvfTid *tid, uint16 part,
+extern void ivf_write_refine(IvfBuild *b, const uint8 *code, const VsTid *tid, uint16 part,
 							 BlockNumber *blkno, uint16 *idx);
 extern void ivf_write_tid(IvfBuild *b, int sort, ItemPointer tid);
 extern void ivf_write_rest(IvfBuild *b);

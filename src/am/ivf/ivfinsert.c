@@ -36,7 +36,7 @@ typedef struct IvfInsert
 	Relation	heap;
 	IvfModel   *m;
 	IvfMetaData meta;
-	IvfTid		tid;
+	VsTid		tid;
 	float	   *x;
 	IvfRoute	route;
 	IvfRowCode	code;
@@ -76,7 +76,7 @@ ivfinsert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 	in.heap = heap;
 	in.m = m = ivf_model_get(index, &in.meta);
 	ivf_model_release_with(m, cxt);
-	ivf_tid_set(&in.tid, tid);
+	vs_tid_set(&in.tid, tid);
 	if (isnull[0])
 		insert_uncoded(&in, IVF_TIDS_NULL);
 	else
@@ -228,7 +228,7 @@ empty_slot(IvfBlock block)
 	int			i;
 
 	for (i = 0; i < VQ_BLOCK; i++)
-		if (ivf_tid_empty(&block->tid[i]))
+		if (vs_tid_empty(&block->tid[i]))
 			return i;
 	return -1;
 }
@@ -266,7 +266,7 @@ empty_refine(const IvfModel *m, Page page)
 	int			i;
 
 	for (i = 0; i < m->refine_per_page; i++)
-		if (ivf_tid_empty(&IVF_REFINE(page, m->refine_size, i)->tid))
+		if (vs_tid_empty(&IVF_REFINE(page, m->refine_size, i)->tid))
 			return i;
 	return -1;
 }

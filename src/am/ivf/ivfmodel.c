@@ -302,7 +302,7 @@ ivf_encode_row(const IvfModel *m, int part, const float *c, const float *x,
  */
 void
 ivf_block_set(const IvfModel *m, IvfBlock block, int i, const VqBitFactors *f,
-			  const uint8 *bits, const IvfTid *tid, BlockNumber ref_blkno, uint16 ref_idx)
+			  const uint8 *bits, const VsTid *tid, BlockNumber ref_blkno, uint16 ref_idx)
 {
 	float		pair[2];
 	uint16		half[2];
@@ -331,7 +331,7 @@ void
 ivf_block_clear(IvfBlock block, int i)
 {
 	block->add[i] = INFINITY;
-	memset(&block->tid[i], 0, sizeof(IvfTid));
+	memset(&block->tid[i], 0, sizeof(VsTid));
 }
 
 void

@@ -141,13 +141,6 @@ StaticAssertDecl(offsetof(IvfDirEntryData, code) == 16, "IvfDirEntryData header"
  * copied to other lists by a split at xid moved_at) stays readable for scans
  * that hold the old directory, and is free behind the xid horizon.
  */
-typedef struct IvfTid
-{
-	uint16		blk_hi;
-	uint16		blk_lo;
-	uint16		offset;			/* 0: empty */
-} IvfTid;
-
 #define IVF_BLOCK_MOVED 0x0001	/* moved_at: transaction horizon */
 #define IVF_BLOCK_MOVING 0x0002	/* moved_at: list it goes to; moved if that is named */
 
@@ -165,7 +158,7 @@ typedef struct IvfBlockData
 	uint16		err[VQ_BLOCK];	/* float16, rounded up */
 	BlockNumber ref_blkno[VQ_BLOCK];	/* refine row */
 	uint16		ref_idx[VQ_BLOCK];
-	IvfTid		tid[VQ_BLOCK];
+	VsTid		tid[VQ_BLOCK];
 	uint8		codes[FLEXIBLE_ARRAY_MEMBER];	/* vq_block_bytes(sdim) */
 } IvfBlockData;
 typedef IvfBlockData *IvfBlock;
@@ -196,7 +189,7 @@ StaticAssertDecl(offsetof(IvfBlockData, codes) + IVF_SDIM_ONE * VQ_BLOCK / 8 <= 
  */
 typedef struct IvfRefineData
 {
-	IvfTid		tid;
+	VsTid		tid;
 	uint16		part;			/* partition whose centroid the code is about */
 	uint8		code[FLEXIBLE_ARRAY_MEMBER];
 } IvfRefineData;
@@ -226,41 +219,12 @@ typedef struct IvfTidsPageData
 {
 	uint32		count;
 	uint32		unused;
-	IvfTid		tid[FLEXIBLE_ARRAY_MEMBER];
+	VsTid		tid[FLEXIBLE_ARRAY_MEMBER];
 } IvfTidsPageData;
 typedef IvfTidsPageData *IvfTidsPage;
 
 #define IvfPageTids(page) ((IvfTidsPage) PageGetContents(page))
 #define IVF_TIDS_PER_PAGE \
-	((uint32) ((VS_USABLE - offsetof(IvfTidsPageData, tid)) / sizeof(IvfTid)))
-
-static inline void
-ivf_tid_set(IvfTid *to, ItemPointer tid)
-{
-	BlockNumber blkno = ItemPointerGetBlockNumber(tid);
-
-	to->blk_hi = (uint16) (blkno >> 16);
-	to->blk_lo = (uint16) blkno;
-	to->offset = ItemPointerGetOffsetNumber(tid);
-}
-
-static inline bool
-ivf_tid_empty(const IvfTid *tid)
-{
-	return tid->offset == 0;
-}
-
-static inline bool
-ivf_tid_equal(const IvfTid *a, const IvfTid *b)
-{
-	return a->offset == b->offset && a->blk_lo == b->blk_lo && a->blk_hi == b->blk_hi;
-}
-
-/* IvfTid has ItemPointerData's layout on purpose: the arrays are copied whole. */
-static inline void
-ivf_tid_get(const IvfTid *from, ItemPointer tid)
-{
-	ItemPointerSet(tid, ((BlockNumber) from->blk_hi << 16) | from->blk_lo, from->offset);
-}
+	((uint32) ((VS_USABLE - offsetof(IvfTidsPageData, tid)) / sizeof(VsTid)))
 
 #endif							/* VECPG_IVFPAGE_H */

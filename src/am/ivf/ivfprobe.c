@@ -243,7 +243,7 @@ grow_candidates(IvfScan s)
 	cap = c->cap;
 	c->est = ivf_scan_grow(s, c->est, &cap, need, sizeof(float));
 	cap = c->cap;
-	c->tid = ivf_scan_grow(s, c->tid, &cap, need, sizeof(IvfTid));
+	c->tid = ivf_scan_grow(s, c->tid, &cap, need, sizeof(VsTid));
 	cap = c->cap;
 	c->ref_blkno = ivf_scan_grow(s, c->ref_blkno, &cap, need, sizeof(BlockNumber));
 	cap = c->cap;
@@ -262,7 +262,7 @@ take_block(IvfScan s, const IvfListRef *ref, IvfBlock block)
 	{
 		for (i = 0; i < VQ_BLOCK; i++)
 			c->low[c->n + i] = c->est[c->n + i] =
-				ivf_tid_empty(&block->tid[i]) ? INFINITY : -INFINITY;
+				vs_tid_empty(&block->tid[i]) ? INFINITY : -INFINITY;
 	}
 	else
 	{
@@ -306,8 +306,8 @@ drop_seen_twice(IvfScan s)
 		s->count.pages++;
 		if (now.split_epoch == s->meta.split_epoch)
 			return;
-		ctl.keysize = sizeof(IvfTid);
-		ctl.entrysize = sizeof(IvfTid);
+		ctl.keysize = sizeof(VsTid);
+		ctl.entrysize = sizeof(VsTid);
 		ctl.hcxt = s->cxt;
 		s->seen = hash_create("ivf rows seen", Max(c->n, 256), &ctl,
 							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -316,7 +316,7 @@ drop_seen_twice(IvfScan s)
 	{
 		bool		found;
 
-		if (ivf_tid_empty(&c->tid[i]))
+		if (vs_tid_empty(&c->tid[i]))
 			continue;
 		hash_search(s->seen, &c->tid[i], HASH_ENTER, &found);
 		if (found)
@@ -374,8 +374,8 @@ ivf_probe_tids(IvfScan s, int sort)
 			s->tids = ivf_scan_grow(s, s->tids, &cap, s->ntids + IVF_TIDS_PER_PAGE,
 									sizeof(ItemPointerData));
 			for (i = 0; i < Min(tids->count, IVF_TIDS_PER_PAGE); i++)
-				if (!ivf_tid_empty(&tids->tid[i]))
-					ivf_tid_get(&tids->tid[i], &s->tids[s->ntids++]);
+				if (!vs_tid_empty(&tids->tid[i]))
+					vs_tid_get(&tids->tid[i], &s->tids[s->ntids++]);
 			blkno = vs_opaque(page)->next;
 			UnlockReleaseBuffer(buf);
 		}

@@ -232,7 +232,7 @@ topk_reset(IvfScan s)
 /* ---- rows ---- */
 
 void
-ivf_add_row(IvfScan s, const IvfTid *tid, const IvfRow *value)
+ivf_add_row(IvfScan s, const VsTid *tid, const IvfRow *value)
 {
 	IvfRow	   *row;
 
@@ -359,7 +359,7 @@ read_refine(IvfScan s, uint32 cand, VqBound *bound, int *part)
 				 errhint("Please REINDEX it.")));
 	}
 	row = IVF_REFINE(page, m->refine_size, c->ref_idx[cand]);
-	if (!ivf_tid_equal(&row->tid, &c->tid[cand]) || row->part >= m->nparts)
+	if (!vs_tid_equal(&row->tid, &c->tid[cand]) || row->part >= m->nparts)
 	{
 		UnlockReleaseBuffer(buf);
 		return false;
@@ -475,14 +475,14 @@ ivf_refine_begin(IvfScan s)
  * none is.
  */
 bool
-ivf_rerank(IvfScan s, const IvfTid *tid, IvfRow *row)
+ivf_rerank(IvfScan s, const VsTid *tid, IvfRow *row)
 {
 	ItemPointerData at;
 	double		value = NAN;
 	Vector	   *v;
 
 	s->count.reranked++;
-	ivf_tid_get(tid, &at);
+	vs_tid_get(tid, &at);
 	if (!vi_row_fetch(&s->fetch, &at, s->scan->xs_snapshot, &v))
 		return false;
 	if (v != NULL)

@@ -54,7 +54,7 @@ static void choose_effort(IvfScan s);
 static bool emit_ready(IvfScan s);
 static bool emit_enumerated(IvfScan s);
 static bool emit_uncoded(IvfScan s);
-static void emit(IvfScan s, const IvfTid *tid, double value, bool isnull);
+static void emit(IvfScan s, const VsTid *tid, double value, bool isnull);
 static void publish(IvfScan s);
 
 IndexScanDesc
@@ -261,9 +261,9 @@ first_step(IvfScan s)
 	for (sort = 0; sort < (int) s->ntids; sort++)
 	{
 		IvfRow		row = {-INFINITY, INFINITY};
-		IvfTid		tid;
+		VsTid		tid;
 
-		ivf_tid_set(&tid, &s->tids[sort]);
+		vs_tid_set(&tid, &s->tids[sort]);
 		if (s->mode == IVF_BY_RERANK)
 		{
 			if (!ivf_rerank(s, &tid, &row))
@@ -426,9 +426,9 @@ emit_uncoded(IvfScan s)
 
 		if (s->next_tid < s->ntids)
 		{
-			IvfTid		tid;
+			VsTid		tid;
 
-			ivf_tid_set(&tid, &s->tids[s->next_tid++]);
+			vs_tid_set(&tid, &s->tids[s->next_tid++]);
 			emit(s, &tid, NAN, s->all_null || s->uncoded == IVF_TIDS_NULL);
 			return true;
 		}
@@ -441,11 +441,11 @@ emit_uncoded(IvfScan s)
 }
 
 static void
-emit(IvfScan s, const IvfTid *tid, double value, bool isnull)
+emit(IvfScan s, const VsTid *tid, double value, bool isnull)
 {
 	IndexScanDesc scan = s->scan;
 
-	ivf_tid_get(tid, &scan->xs_heaptid);
+	vs_tid_get(tid, &scan->xs_heaptid);
 	scan->xs_recheckorderby = false;
 	if (scan->numberOfOrderBys > 0)
 	{

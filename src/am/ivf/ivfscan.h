@@ -34,7 +34,7 @@ typedef struct IvfCandidates
 	size_t		cap;
 	float	   *low;			/* +inf: empty slot, or taken already */
 	float	   *est;
-	IvfTid	   *tid;
+	VsTid	   *tid;
 	BlockNumber *ref_blkno;
 	uint16	   *ref_idx;
 } IvfCandidates;
@@ -47,7 +47,7 @@ typedef struct IvfRow
 {
 	double		lo;
 	double		hi;
-	IvfTid		tid;
+	VsTid		tid;
 	bool		exact;			/* lo = hi = the operator's value */
 	bool		nan;			/* the value is NaN, lo = hi = infinity */
 } IvfRow;
@@ -163,8 +163,8 @@ extern void ivf_refine_begin(IvfScan s);
 extern void ivf_refine_step(IvfScan s);
 extern void ivf_ready_push(IvfScan s, uint32 row);
 extern uint32 ivf_ready_pop(IvfScan s);
-extern void ivf_add_row(IvfScan s, const IvfTid *tid, const IvfRow *value);
-extern bool ivf_rerank(IvfScan s, const IvfTid *tid, IvfRow *row);
+extern void ivf_add_row(IvfScan s, const VsTid *tid, const IvfRow *value);
+extern bool ivf_rerank(IvfScan s, const VsTid *tid, IvfRow *row);
 extern void ivf_rerank_row(IvfScan s, uint32 row);
 
 /* Starts / stops a clock that runs under vecpg.trace only. */

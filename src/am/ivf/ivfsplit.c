@@ -105,7 +105,7 @@ ivf_split(Relation index, Relation heap, IvfModel *m, IvfRoute *route)
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "ivf split", ALLOCSET_DEFAULT_SIZES);
 	s.fetch.cxt = cxt;
 	old = MemoryContextSwitchTo(cxt);
-	ctl.keysize = sizeof(IvfTid);
+	ctl.keysize = sizeof(VsTid);
 	ctl.entrysize = sizeof(SplitSeen);
 	ctl.hcxt = cxt;
 	s.seen = hash_create("ivf split", 512, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -214,7 +214,7 @@ take_block(Split *s, IvfBlock block)
 		SplitSeen  *seen;
 		bool		found;
 
-		if (ivf_tid_empty(&block->tid[i]))
+		if (vs_tid_empty(&block->tid[i]))
 			continue;
 		s->walk.rows++;
 		seen = hash_search(s->seen, &block->tid[i], HASH_ENTER, &found);

@@ -19,7 +19,7 @@
 
 typedef struct SplitRow
 {
-	IvfTid		tid;			/* first: hash key */
+	VsTid		tid;			/* first: hash key */
 	BlockNumber ref_blkno;
 	uint16		ref_idx;
 	int			side;			/* 0 or 1 */
@@ -31,7 +31,7 @@ typedef struct SplitRow
 
 typedef struct SplitSeen
 {
-	IvfTid		tid;
+	VsTid		tid;
 	int			row;
 } SplitSeen;
 

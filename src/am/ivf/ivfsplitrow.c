@@ -96,7 +96,7 @@ ivf_split_decode_refine(Split *s, SplitRow *row)
 		blkno = vs_opaque(page)->next;
 		UnlockReleaseBuffer(buf);
 	}
-	ok = done == m->refine_size && ivf_tid_equal(&ref->tid, &row->tid) && ref->part < m->nparts;
+	ok = done == m->refine_size && vs_tid_equal(&ref->tid, &row->tid) && ref->part < m->nparts;
 	if (ok)
 	{
 		float		e = m->codec->decode(ref->code, m->part + (Size) ref->part * m->dim, m->dim,
@@ -119,7 +119,7 @@ fetch_heap_vector(Split *s, SplitRow *row)
 	ItemPointerData at;
 	Vector	   *v;
 
-	ivf_tid_get(&row->tid, &at);
+	vs_tid_get(&row->tid, &at);
 	if (!vi_row_fetch(&s->fetch, &at, SnapshotSelf, &v))
 		return;
 	if (v != NULL && v->dim == s->m->dims)

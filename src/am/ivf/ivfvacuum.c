@@ -209,13 +209,13 @@ find_named(IvfVacuum *v)
 }
 
 bool
-ivf_vacuum_dead(IvfVacuum *v, const IvfTid *tid)
+ivf_vacuum_dead(IvfVacuum *v, const VsTid *tid)
 {
 	ItemPointerData at;
 
 	if (v->callback == NULL)
 		return false;
-	ivf_tid_get(tid, &at);
+	vs_tid_get(tid, &at);
 	return v->callback(&at, v->state);
 }
 
@@ -256,7 +256,7 @@ block_empty(IvfBlock block)
 	int			i;
 
 	for (i = 0; i < VQ_BLOCK; i++)
-		if (!ivf_tid_empty(&block->tid[i]))
+		if (!vs_tid_empty(&block->tid[i]))
 			return false;
 	return true;
 }
@@ -326,7 +326,7 @@ vacuum_list_page(IvfVacuum *v, Buffer buf)
 		change_page |= stay[i];
 		for (j = 0; j < VQ_BLOCK; j++)
 		{
-			if (ivf_tid_empty(&block->tid[j]))
+			if (vs_tid_empty(&block->tid[j]))
 				continue;
 			if (ivf_vacuum_dead(v, &block->tid[j]))
 				gone[i] |= (uint32) 1 << j;
@@ -433,7 +433,7 @@ vacuum_refine_page(IvfVacuum *v, Buffer buf)
 	{
 		IvfRefine	row = IVF_REFINE(page, m->refine_size, i);
 
-		if (ivf_tid_empty(&row->tid))
+		if (vs_tid_empty(&row->tid))
 			nfree++;
 		else if (ivf_vacuum_dead(v, &row->tid))
 		{
@@ -450,7 +450,7 @@ vacuum_refine_page(IvfVacuum *v, Buffer buf)
 		page = vs_change_page(&change, buf, false);
 		for (i = 0; i < m->refine_per_page; i++)
 			if (gone[i])
-				memset(&IVF_REFINE(page, m->refine_size, i)->tid, 0, sizeof(IvfTid));
+				memset(&IVF_REFINE(page, m->refine_size, i)->tid, 0, sizeof(VsTid));
 		if (nfree == m->refine_per_page)
 			vs_page_free(page);
 		vs_change_commit(&change);

@@ -38,7 +38,7 @@ typedef struct IvfVacuum
 } IvfVacuum;
 
 /* Whether VACUUM removes the row. */
-extern bool ivf_vacuum_dead(IvfVacuum *v, const IvfTid *tid);
+extern bool ivf_vacuum_dead(IvfVacuum *v, const VsTid *tid);
 
 /* ivfvacuumtids.c; the first releases buf, which is exclusively locked */
 extern void ivf_vacuum_tids_page(IvfVacuum *v, Buffer buf);

@@ -74,7 +74,7 @@ write_wide_refine(IvfBuild *b, const char *row, BlockNumber *blkno)
 }
 
 void
-ivf_write_refine(IvfBuild *b, const uint8 *code, const IvfTid *tid, uint16 part,
+ivf_write_refine(IvfBuild *b, const uint8 *code, const VsTid *tid, uint16 part,
 				 BlockNumber *blkno, uint16 *idx)
 {
 	IvfModel   *m = b->m;
@@ -119,7 +119,7 @@ ivf_write_tid(IvfBuild *b, int sort, ItemPointer tid)
 		vs_page_init(page, VS_IVF_TIDS, sort);
 		vs_opaque(page)->next = b->tids_head[sort];
 	}
-	ivf_tid_set(&tids->tid[tids->count++], tid);
+	vs_tid_set(&tids->tid[tids->count++], tid);
 }
 
 /* ---- spool ---- */
