@@ -19,7 +19,8 @@
 typedef enum VqMetric
 {
 	VQ_L2,						/* squared Euclidean */
-	VQ_IP						/* minus inner product */
+	VQ_IP,						/* minus inner product */
+	VQ_L1						/* sum of |y - x|, of unrotated rows; codec l1 only */
 } VqMetric;
 
 /* ---- the 1-bit scan plane (bitplane.c) ---- */
@@ -143,6 +144,8 @@ struct VqCodec
 #define VQ_RABITQ4 2
 #define VQ_SQ8 3
 #define VQ_FLAT 4
+#define VQ_RABITQ6 5
+#define VQ_L1CODE 6
 const VqCodec *vq_codec(int id);
 const VqCodec *vq_codec_by_name(const char *name);
 

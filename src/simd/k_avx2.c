@@ -200,6 +200,16 @@ v_unpack_u4(const uint8_t *p, VF *low, VF *high)
 }
 
 VP_INLINE void
+v_unpack_u2(const uint8_t *p, int part, VF *x)
+{
+	__m128i		u = _mm_and_si128(_mm_srli_epi16(_mm_loadu_si128((const __m128i *) p), 2 * part),
+								  _mm_set1_epi8(3));
+
+	x[0] = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(u));
+	x[1] = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(u, 8)));
+}
+
+VP_INLINE void
 v_clear64(VD *acc)
 {
 	acc[0] = acc[1] = acc[2] = acc[3] = _mm256_setzero_pd();
@@ -321,6 +331,187 @@ k_dot_u4s8(const uint8_t *u, const int8_t *s, size_t n)
 		acc[1] = dot_u4_64(acc[1], last_u, last_s);
 	}
 	return sum_i32(_mm256_add_epi32(acc[0], acc[1]));
+}
+
+/* ---- one vector against many codes ---- */
+
+#define ROWS 8					/* codes that share one load of the vector */
+
+/* The sums of 8 vectors of 32-bit lanes. */
+VP_INLINE __m256i
+sums_of_8(const __m256i *v)
+{
+	__m256i		low = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+	__m256i		high = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]),
+										 _mm256_hadd_epi32(v[6], v[7]));
+
+	return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+							_mm256_permute2x128_si256(low, high, 0x31));
+}
+
+/* The addresses of ROWS codes; those beyond the last one repeat it. */
+VP_INLINE void
+row_addresses(const uint8_t *codes, size_t stride, size_t first, size_t count,
+			  const uint8_t **rows)
+{
+	size_t		r;
+
+	for (r = 0; r < ROWS; r++)
+		rows[r] = codes + VP_MIN(first + r, count - 1) * stride;
+}
+
+/*
+ * Adds to acc, in pairs, s where one of 32 code bits is set. A byte is spread
+ * over the lanes of its bits; a set one becomes 1, the factor of VPMADDUBSW.
+ */
+VP_INLINE __m256i
+add_selected(__m256i acc, uint32_t bits, __m256i s)
+{
+	const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
+											  0x0303030303030303);
+	const __m256i own = _mm256_set1_epi64x((int64_t) UINT64_C(0x8040201008040201));
+	__m256i		x = _mm256_shuffle_epi8(_mm256_set1_epi32((int) bits), spread);
+
+	x = _mm256_min_epu8(_mm256_and_si256(x, own), _mm256_set1_epi8(1));
+	return _mm256_add_epi16(acc, _mm256_maddubs_epi16(x, s));
+}
+
+/* 32-bit sums of ROWS codes, from 16-bit ones spilled before they can overflow. */
+VP_INLINE __m256i
+selected_sums(const uint8_t *const *rows, const int8_t *s, size_t n)
+{
+	__m256i		total[ROWS];
+	size_t		i = 0;
+	int			r;
+
+	for (r = 0; r < ROWS; r++)
+		total[r] = _mm256_setzero_si256();
+	while (i < n)
+	{
+		/* a pair of s adds 256 at most: 126 steps and the tail are 32,512 */
+		size_t		stop = VP_MIN(n, i + 126 * 32);
+		__m256i		acc[ROWS];
+
+		for (r = 0; r < ROWS; r++)
+			acc[r] = _mm256_setzero_si256();
+		for (; i + 32 <= stop; i += 32)
+		{
+			__m256i		x = _mm256_loadu_si256((const __m256i *) (s + i));
+
+#pragma GCC unroll 8
+			for (r = 0; r < ROWS; r++)
+				acc[r] = add_selected(acc[r], vk_get_u32(rows[r] + i / 8, 0), x);
+		}
+		if (i + 16 == n)
+		{
+			__m256i		x = _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *) (s + i)));
+
+			for (r = 0; r < ROWS; r++)
+				acc[r] = add_selected(acc[r], vk_get_u16(rows[r] + i / 8, 0), x);
+			i = n;
+		}
+		for (r = 0; r < ROWS; r++)
+			total[r] = _mm256_add_epi32(total[r], _mm256_madd_epi16(acc[r],
+																	_mm256_set1_epi16(1)));
+	}
+	return sums_of_8(total);
+}
+
+static void
+k_dots_u1s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	const uint8_t *rows[ROWS];
+	size_t		i;
+
+	for (i = 0; i < count; i += ROWS)
+	{
+		row_addresses(codes, stride, i, count, rows);
+		_mm256_maskstore_epi32(out + i, first_lanes(count - i), selected_sums(rows, s, n));
+	}
+}
+
+/*
+ * A group of 64: bit pairs 0 and 1 in the two lanes of one vector, 2 and 3 in
+ * another. 2 * 2 * 3 * 128 fits 16 bits.
+ */
+VP_INLINE __m256i
+dot_u2_64(__m256i acc, const uint8_t *u, __m256i s0, __m256i s1)
+{
+	const __m256i odd = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2);
+	__m256i		mask = _mm256_set1_epi8(3);
+	__m256i		x = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *) u));
+	__m256i		y;
+
+	x = _mm256_srlv_epi32(x, odd);
+	y = _mm256_and_si256(_mm256_srli_epi16(x, 4), mask);
+	x = _mm256_maddubs_epi16(_mm256_and_si256(x, mask), s0);
+	y = _mm256_maddubs_epi16(y, s1);
+	return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_add_epi16(x, y), _mm256_set1_epi16(1)));
+}
+
+static void
+k_dots_u2s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	const uint8_t *rows[ROWS];
+	int8_t		last[64] = {0};
+	size_t		whole = n / 64 * 64;
+	size_t		i;
+
+	memcpy(last, s + whole, n - whole);
+	for (i = 0; i < count; i += ROWS)
+	{
+		__m256i		acc[ROWS];
+		size_t		d;
+		int			r;
+
+		row_addresses(codes, stride, i, count, rows);
+		for (r = 0; r < ROWS; r++)
+			acc[r] = _mm256_setzero_si256();
+		for (d = 0; d < n; d += 64)
+		{
+			const int8_t *from = d < whole ? s + d : last;
+			__m256i		s0 = _mm256_loadu_si256((const __m256i *) from);
+			__m256i		s1 = _mm256_loadu_si256((const __m256i *) (from + 32));
+
+			for (r = 0; r < ROWS; r++)
+				acc[r] = dot_u2_64(acc[r], rows[r] + d / 4, s0, s1);
+		}
+		_mm256_maskstore_epi32(out + i, first_lanes(count - i), sums_of_8(acc));
+	}
+}
+
+#undef ROWS
+
+/* ---- L1 of bytes ---- */
+
+static uint32_t
+k_l1_u8u8(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	__m256i		acc[2];
+	uint8_t		last_a[32] = {0};
+	uint8_t		last_b[32] = {0};
+	size_t		i = 0;
+
+	acc[0] = acc[1] = _mm256_setzero_si256();
+	for (; i + 64 <= n; i += 64)
+	{
+		acc[0] = _mm256_add_epi32(acc[0], _mm256_sad_epu8(tp_load(a + i), tp_load(b + i)));
+		acc[1] = _mm256_add_epi32(acc[1], _mm256_sad_epu8(tp_load(a + i + 32), tp_load(b + i + 32)));
+	}
+	if (i + 32 <= n)
+	{
+		acc[0] = _mm256_add_epi32(acc[0], _mm256_sad_epu8(tp_load(a + i), tp_load(b + i)));
+		i += 32;
+	}
+	if (i < n)
+	{
+		memcpy(last_a, a + i, n - i);
+		memcpy(last_b, b + i, n - i);
+		acc[1] = _mm256_add_epi32(acc[1], _mm256_sad_epu8(tp_load(last_a), tp_load(last_b)));
+	}
+	return (uint32_t) sum_i32(_mm256_add_epi32(acc[0], acc[1]));
 }
 
 /* ---- FastScan ---- */

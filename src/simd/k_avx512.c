@@ -11,6 +11,7 @@
 
 #include "simd/fp16.h"
 #include "simd/levels.h"
+#include "simd/x86_dots512.h"
 #include "simd/x86_transpose.h"
 
 #define VK(ret, name, args) static ret k_##name args;
@@ -177,6 +178,15 @@ v_unpack_u4(const uint8_t *p, VF *low, VF *high)
 }
 
 VP_INLINE void
+v_unpack_u2(const uint8_t *p, int part, VF *x)
+{
+	__m512i		u = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *) p));
+
+	*x = _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(u, 2 * part),
+											 _mm512_set1_epi32(3)));
+}
+
+VP_INLINE void
 v_clear64(VD *acc)
 {
 	acc[0] = acc[1] = acc[2] = acc[3] = _mm512_setzero_pd();
@@ -276,6 +286,61 @@ k_dot_u4s8(const uint8_t *u, const int8_t *s, size_t n)
 						 _mm512_maskz_loadu_epi8(mask1, s + i + 64));
 	}
 	return _mm512_reduce_add_epi32(acc);
+}
+
+/* ---- one vector against many codes, without VNNI ---- */
+
+VP_INLINE __m512i
+add_bytes(__m512i acc, __m512i u, __m512i s)
+{
+	return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s),
+												   _mm512_set1_epi16(1)));
+}
+
+VP_INLINE __m512i
+add_selected(__m512i acc, __mmask64 bits, __m512i s)
+{
+	return add_bytes(acc, _mm512_set1_epi8(1), _mm512_maskz_mov_epi8(bits, s));
+}
+
+static void
+k_dots_u1s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	dots_many(add_selected, NULL, codes, stride, count, s, n, out);
+}
+
+static void
+k_dots_u2s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	dots_many(NULL, add_bytes, codes, stride, count, s, n, out);
+}
+
+/* ---- L1 of bytes ---- */
+
+static uint32_t
+k_l1_u8u8(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	__m512i		acc[2];
+	size_t		i = 0;
+
+	acc[0] = acc[1] = _mm512_setzero_si512();
+	for (; i + 128 <= n; i += 128)
+	{
+		acc[0] = _mm512_add_epi32(acc[0], _mm512_sad_epu8(_mm512_loadu_si512(a + i),
+														  _mm512_loadu_si512(b + i)));
+		acc[1] = _mm512_add_epi32(acc[1], _mm512_sad_epu8(_mm512_loadu_si512(a + i + 64),
+														  _mm512_loadu_si512(b + i + 64)));
+	}
+	for (; i < n; i += 64)
+	{
+		__mmask64	mask = n - i < 64 ? first64(n - i) : ~(__mmask64) 0;
+
+		acc[0] = _mm512_add_epi32(acc[0], _mm512_sad_epu8(_mm512_maskz_loadu_epi8(mask, a + i),
+														  _mm512_maskz_loadu_epi8(mask, b + i)));
+	}
+	return (uint32_t) _mm512_reduce_add_epi32(_mm512_add_epi32(acc[0], acc[1]));
 }
 
 /* ---- FastScan ---- */

@@ -11,10 +11,15 @@
 
 #include "simd/fp16.h"
 #include "simd/levels.h"
+#include "simd/x86_dots512.h"
 #include "simd/x86_transpose.h"
 
 static int32_t k_dot_u8s8(const uint8_t *u, const int8_t *s, size_t n);
 static int32_t k_dot_u4s8(const uint8_t *u, const int8_t *s, size_t n);
+static void k_dots_u1s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s,
+						size_t n, int32_t *out);
+static void k_dots_u2s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s,
+						size_t n, int32_t *out);
 static void k_tile_u8s8(const uint8_t *a, size_t lda, size_t m, const int8_t *b, size_t ldb,
 						size_t n, size_t k, int32_t *c, size_t ldc);
 
@@ -23,6 +28,8 @@ vk_avx512_use_vnni(VkTable *table)
 {
 	table->dot_u8s8 = k_dot_u8s8;
 	table->dot_u4s8 = k_dot_u4s8;
+	table->dots_u1s8 = k_dots_u1s8;
+	table->dots_u2s8 = k_dots_u2s8;
 	table->tile_u8s8 = k_tile_u8s8;
 }
 
@@ -95,6 +102,32 @@ k_dot_u4s8(const uint8_t *u, const int8_t *s, size_t n)
 				   _mm512_maskz_loadu_epi8(second, s + i + 64));
 	}
 	return _mm512_reduce_add_epi32(_mm512_add_epi32(acc[0], acc[1]));
+}
+
+VP_INLINE __m512i
+add_bytes(__m512i acc, __m512i u, __m512i s)
+{
+	return _mm512_dpbusd_epi32(acc, u, s);
+}
+
+VP_INLINE __m512i
+add_selected(__m512i acc, __mmask64 bits, __m512i s)
+{
+	return _mm512_dpbusd_epi32(acc, _mm512_maskz_mov_epi8(bits, _mm512_set1_epi8(1)), s);
+}
+
+static void
+k_dots_u1s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	dots_many(add_selected, NULL, codes, stride, count, s, n, out);
+}
+
+static void
+k_dots_u2s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	dots_many(NULL, add_bytes, codes, stride, count, s, n, out);
 }
 
 /* Part of a row, with zeros up to the end of its last word. */

@@ -200,6 +200,14 @@ v_unpack_u4(const uint8_t *p, VF *low, VF *high)
 }
 
 VP_INLINE void
+v_unpack_u2(const uint8_t *p, int part, VF *x)
+{
+	uint8x16_t	u = vshlq_u8(vld1q_u8(p), vdupq_n_s8((int8_t) (-2 * part)));
+
+	bytes_to_floats(vandq_u8(u, vdupq_n_u8(3)), x);
+}
+
+VP_INLINE void
 v_clear64(VD *acc)
 {
 	acc[0] = acc[1] = acc[2] = acc[3] = vdupq_n_f64(0);
@@ -286,6 +294,113 @@ k_dot_u4s8(const uint8_t *u, const int8_t *s, size_t n)
 			high = dot_nibbles(high, vshrq_n_u8(x, 4), vld1q_s8(s + i + 16));
 	}
 	return vaddvq_s32(vaddq_s32(low, high));
+}
+
+/* ---- one vector against many codes ---- */
+
+#define ROWS 4					/* codes that share one load of the vector */
+
+/* The addresses of ROWS codes; those beyond the last one repeat it. */
+VP_INLINE void
+row_addresses(const uint8_t *codes, size_t stride, size_t first, size_t count,
+			  const uint8_t **rows)
+{
+	size_t		r;
+
+	for (r = 0; r < ROWS; r++)
+		rows[r] = codes + VP_MIN(first + r, count - 1) * stride;
+}
+
+VP_INLINE void
+store_sums(int32_t *out, size_t count, const int32x4_t *acc)
+{
+	size_t		r;
+
+	for (r = 0; r < VP_MIN(count, ROWS); r++)
+		vk_put_u32(out, r, (uint32_t) vaddvq_s32(acc[r]));
+}
+
+static void
+k_dots_u1s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	const uint8x16_t own = vreinterpretq_u8_u64(vdupq_n_u64(UINT64_C(0x8040201008040201)));
+	const uint8_t *rows[ROWS];
+	size_t		i;
+
+	for (i = 0; i < count; i += ROWS)
+	{
+		int32x4_t	acc[ROWS];
+		size_t		d;
+		int			r;
+
+		row_addresses(codes, stride, i, count, rows);
+		for (r = 0; r < ROWS; r++)
+			acc[r] = vdupq_n_s32(0);
+		for (d = 0; d < n; d += 16)
+		{
+			int8x16_t	x = vld1q_s8(s + d);
+
+			for (r = 0; r < ROWS; r++)
+			{
+				const uint8_t *u = rows[r] + d / 8;
+				uint8x16_t	set = vtstq_u8(vcombine_u8(vdup_n_u8(u[0]), vdup_n_u8(u[1])), own);
+
+				acc[r] = vpadalq_s16(acc[r], vpaddlq_s8(vandq_s8(x, vreinterpretq_s8_u8(set))));
+			}
+		}
+		store_sums(out + i, count - i, acc);
+	}
+}
+
+static void
+k_dots_u2s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	const uint8_t *rows[ROWS];
+	size_t		i;
+
+	for (i = 0; i < count; i += ROWS)
+	{
+		int32x4_t	acc[ROWS];
+		size_t		d;
+		int			r;
+
+		row_addresses(codes, stride, i, count, rows);
+		for (r = 0; r < ROWS; r++)
+			acc[r] = vdupq_n_s32(0);
+		for (d = 0; d < n; d += 16)
+		{
+			int8x16_t	x = vld1q_s8(s + d);
+			int8x16_t	right = vdupq_n_s8((int8_t) -(d % 64 / 8));
+
+			for (r = 0; r < ROWS; r++)
+			{
+				uint8x16_t	u = vshlq_u8(vld1q_u8(rows[r] + d / 64 * 16), right);
+
+				acc[r] = dot_nibbles(acc[r], vandq_u8(u, vdupq_n_u8(3)), x);
+			}
+		}
+		store_sums(out + i, count - i, acc);
+	}
+}
+
+#undef ROWS
+
+/* ---- L1 of bytes ---- */
+
+static uint32_t
+k_l1_u8u8(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	uint32x4_t	acc = vdupq_n_u32(0);
+	uint32_t	last = 0;
+	size_t		i;
+
+	for (i = 0; i + 16 <= n; i += 16)
+		acc = vpadalq_u16(acc, vpaddlq_u8(vabdq_u8(vld1q_u8(a + i), vld1q_u8(b + i))));
+	for (; i < n; i++)
+		last += (uint32_t) (a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]);
+	return vaddvq_u32(acc) + last;
 }
 
 /* ---- FastScan ---- */

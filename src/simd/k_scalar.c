@@ -254,6 +254,81 @@ k_dot_u4f32(const uint8_t *u, const float *y, size_t n)
 	return sum;
 }
 
+/* Element i of a 2-bit code, in the order of kernels.def. */
+static int
+get_u2(const uint8_t *u, size_t i)
+{
+	return u[i / 64 * 16 + i % 16] >> i % 64 / 16 * 2 & 3;
+}
+
+static float
+k_dot_u2f32(const uint8_t *u, const float *y, size_t n)
+{
+	float		sum = 0;
+	size_t		i;
+
+	for (i = 0; i < n; i++)
+		sum += (float) get_u2(u, i) * vk_get_f32(y, i);
+	return sum;
+}
+
+static void
+k_dots_u1s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	size_t		i;
+	size_t		d;
+
+	for (i = 0; i < count; i++)
+	{
+		const uint8_t *u = codes + i * stride;
+		int32_t		sum = 0;
+
+		for (d = 0; d < n; d++)
+			sum += (u[d / 8] >> d % 8 & 1) * s[d];
+		vk_put_u32(out, i, (uint32_t) sum);
+	}
+}
+
+static void
+k_dots_u2s8(const uint8_t *codes, size_t stride, size_t count, const int8_t *s, size_t n,
+			int32_t *out)
+{
+	size_t		i;
+	size_t		d;
+
+	for (i = 0; i < count; i++)
+	{
+		int32_t		sum = 0;
+
+		for (d = 0; d < n; d++)
+			sum += get_u2(codes + i * stride, d) * s[d];
+		vk_put_u32(out, i, (uint32_t) sum);
+	}
+}
+
+static uint32_t
+k_l1_u8u8(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	uint32_t	sum = 0;
+	size_t		i;
+
+	for (i = 0; i < n; i++)
+		sum += (uint32_t) (a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]);
+	return sum;
+}
+
+static float
+k_l1_u8f32(const uint8_t *u, const float *y, float offset, float step, size_t n)
+{
+	float		sum = 0;
+	size_t		i;
+
+	for (i = 0; i < n; i++)
+		sum += fabsf(vk_get_f32(y, i) - (offset + step * (float) u[i]));
+	return sum;
+}
+
 static void
 k_fastscan_32(const uint8_t *block, const uint8_t *lut, size_t groups, uint32_t *out)
 {

@@ -16,6 +16,7 @@
  *	v_signs(bits)	-0.0 where a bit is set, else +0.0; v_xor
  *	v_hadamard(x)	all butterflies inside one vector, nearest first
  *	v_unpack_u4(p, lo, hi)	a group of 4-bit codes as floats
+ *	v_unpack_u2(p, part, x)	bit pairs `part` of a group of 2-bit codes, 16 floats
  *	v_clear64(acc), v_sum64(acc) of four VD accumulators; v_square64(x, acc)
  *	adds x^2 to the first two
  * It gives static functions k_* for kernels.def, and undefines VF_WIDTH.
@@ -304,6 +305,65 @@ k_dot_u4f32(const uint8_t *u, const float *y, size_t n)
 			acc[2 + v % 2] = v_fma(high[v], v_load(y + i + 16 + v * VF_WIDTH), acc[2 + v % 2]);
 	}
 	return v_sum(v_add(v_add(acc[0], acc[1]), v_add(acc[2], acc[3])));
+}
+
+static float
+k_dot_u2f32(const uint8_t *u, const float *y, size_t n)
+{
+	VF			x[16 / VF_WIDTH];
+	VF			acc[4];
+	size_t		i;
+	int			part;
+	int			v;
+
+	for (v = 0; v < 4; v++)
+		acc[v] = v_zero();
+	for (i = 0; i < n; i += 64)
+	{
+#pragma GCC unroll 4
+		for (part = 0; part < 4; part++)
+		{
+			if (i + 16 * part >= n)
+				break;
+			v_unpack_u2(u + i / 4, part, x);
+			for (v = 0; v < 16 / VF_WIDTH; v++)
+				acc[(part + v) % 4] = v_fma(x[v], v_load(y + i + 16 * part + v * VF_WIDTH),
+											acc[(part + v) % 4]);
+		}
+	}
+	return v_sum(v_add(v_add(acc[0], acc[1]), v_add(acc[2], acc[3])));
+}
+
+VP_INLINE VF
+l1_u8_step(VF acc, VF u, VF y, VF offset, VF step)
+{
+	return v_add(acc, v_abs(v_sub(y, v_add(offset, v_mul(step, u)))));
+}
+
+static float
+k_l1_u8f32(const uint8_t *u, const float *y, float offset, float step, size_t n)
+{
+	VF			acc[VF_UNROLL];
+	VF			o = v_set1(offset);
+	VF			s = v_set1(step);
+	float		last = 0;
+	size_t		i = 0;
+	int			a;
+
+	for (a = 0; a < VF_UNROLL; a++)
+		acc[a] = v_zero();
+	for (; i + VF_UNROLL * VF_WIDTH <= n; i += VF_UNROLL * VF_WIDTH)
+	{
+		for (a = 0; a < VF_UNROLL; a++)
+			acc[a] = l1_u8_step(acc[a], v_load_u8(u + i + a * VF_WIDTH),
+								v_load(y + i + a * VF_WIDTH), o, s);
+	}
+	for (; i + VF_WIDTH <= n; i += VF_WIDTH)
+		acc[0] = l1_u8_step(acc[0], v_load_u8(u + i), v_load(y + i), o, s);
+	/* one by one: a missing element would not add 0, but |offset| */
+	for (; i < n; i++)
+		last += __builtin_fabsf(vk_get_f32(y, i) - (offset + step * (float) u[i]));
+	return v_sum(v_add(v_add(acc[0], acc[1]), v_add(acc[2], acc[3]))) + last;
 }
 
 /* Same operations in the same order as the scalar level: same bits. */

@@ -112,6 +112,11 @@ CALL(dot_u8s8, sink = t->dot_u8s8(U(w->a), S(w->b), DIM))
 CALL(dot_u4s8, sink = t->dot_u4s8(U(w->a), S(w->b), DIM))
 CALL(dot_u8f32, sink = t->dot_u8f32(U(w->a), F(w->b), DIM))
 CALL(dot_u4f32, sink = t->dot_u4f32(U(w->a), F(w->b), DIM))
+CALL(dot_u2f32, sink = t->dot_u2f32(U(w->a), F(w->b), DIM))
+CALL(dots_u1s8, t->dots_u1s8(U(w->a), DIM / 8 + 8, MANY, S(w->b), DIM, (int32_t *) w->c))
+CALL(dots_u2s8, t->dots_u2s8(U(w->a), DIM / 4 + 8, MANY, S(w->b), DIM, (int32_t *) w->c))
+CALL(l1_u8u8, sink = t->l1_u8u8(U(w->a), U(w->b), DIM))
+CALL(l1_u8f32, sink = t->l1_u8f32(U(w->a), F(w->b), -1.0f, 0.01f, DIM))
 CALL(fastscan_32, t->fastscan_32(U(w->a), U(w->b), DIM / 4, (uint32_t *) w->c))
 CALL(bit_estimate_32, t->bit_estimate_32((uint32_t *) w->a, 1, 2, F(w->b), H(w->b + 128),
 										 H(w->b + 192), 3, 4, F(w->c), F(w->c + 128)))
@@ -134,6 +139,8 @@ static const struct
 	{"cos_f32", 6 * DIM}, {"cos_f16", 6 * DIM}, {"l2sq_f32", 3 * DIM}, {"l2sq_f16", 3 * DIM},
 	{"l1_f32", 3 * DIM}, {"l1_f16", 3 * DIM}, {"l2sq_f32_many", 3.0 * DIM * MANY},
 	{"dot_f32_many", 2.0 * DIM * MANY}, {"l1_f32_many", 3.0 * DIM * MANY},
+	{"dots_u1s8", DIM * MANY}, {"dots_u2s8", 2.0 * DIM * MANY},
+	{"l1_u8u8", 3 * DIM}, {"l1_u8f32", 5 * DIM},
 	{"fastscan_32", DIM / 4 * 32}, {"bit_estimate_32", 6 * 32}, {"hadamard_f32", 9 * HADAMARD},
 	{"flip_f32", DIM}, {"f32_to_f16", DIM}, {"f16_to_f32", DIM}, {"f32_to_s8", 2 * DIM},
 	{"tile_f32", 0}, {"tile_u8s8", 0},
@@ -156,7 +163,8 @@ ops_of(const char *name)
 static void
 fill(Work *w, const char *name)
 {
-	bool		bytes = strstr(name, "u8") || strstr(name, "u4") || strstr(name, "fastscan");
+	bool		bytes = strstr(name, "u8") || strstr(name, "u4") || strstr(name, "u2") ||
+		strstr(name, "u1") || strstr(name, "fastscan");
 	bool		half = strstr(name, "f16") && strcmp(name, "f32_to_f16") != 0;
 	size_t		i;
 

@@ -289,6 +289,18 @@ code_u4(const uint8_t *u, size_t i)
 	return u[i / 32 * 16 + i % 16] >> i % 32 / 16 * 4 & 15;
 }
 
+static int
+code_u2(const uint8_t *u, size_t i)
+{
+	return u[i / 64 * 16 + i % 16] >> i % 64 / 16 * 2 & 3;
+}
+
+static int
+code_u1(const uint8_t *u, size_t i)
+{
+	return u[i / 8] >> i % 8 & 1;
+}
+
 /* Integer and float dots of 8-bit (width 8) or 4-bit codes. */
 static void
 check_codes(const VkTable *t, int width, bool floats)
@@ -356,6 +368,141 @@ static void
 test_dot_u4f32(const VkTable *t)
 {
 	check_codes(t, 4, true);
+}
+
+static void
+test_dot_u2f32(const VkTable *t)
+{
+	size_t		d;
+	size_t		i;
+
+	for (d = 0; d < NDIMS; d++)
+	{
+		size_t		n = nth_dim(d) / 16 * 16;
+		size_t		bytes = (n + 63) / 64 * 16;
+		uint8_t    *u = guarded(0, bytes, nth_shift(d));
+		float	   *y = guarded(1, n * sizeof(float), nth_shift(d + 1));
+		double		sum = 0;
+		double		abs = 0;
+
+		fill_bytes(u, bytes, (int) d, 255);
+		fill_f32(y, n, FILL_NORMAL);
+		for (i = 0; i < n; i++)
+		{
+			sum += (double) code_u2(u, i) * vk_get_f32(y, i);
+			abs += fabs((double) code_u2(u, i) * vk_get_f32(y, i));
+		}
+		check_sum(t, "dot_u2f32", n, t->dot_u2f32(u, y, n), sum, abs);
+	}
+}
+
+/* ---- one vector against many codes ---- */
+
+static void
+check_dots(const VkTable *t, int width)
+{
+	size_t		d;
+	size_t		i;
+	size_t		r;
+
+	for (d = 0; d < 3 * NDIMS; d++)
+	{
+		/* 16,384 is the longest exact dot */
+		size_t		n = d + 1 == NDIMS ? 16384 : nth_dim(d % NDIMS) / 16 * 16;
+		size_t		count = d % 37 == 36 ? 256 : n > 4000 ? 3 : d % 37;
+		size_t		bytes = width == 1 ? n / 8 : (n + 63) / 64 * 16;
+		size_t		stride = bytes + d % 3 * 5;
+		size_t		used = count ? (count - 1) * stride + bytes : 0;
+		size_t		shift = nth_shift(d);
+		uint8_t    *codes = guarded(0, used, shift);
+		int8_t	   *s = guarded(1, n, nth_shift(d + 1));
+		int32_t    *out = guarded(2, count * sizeof(int32_t), shift);
+		bool		same = true;
+
+		fill_bytes(codes, used, (int) d, 255);
+		fill_bytes(s, n, (int) d / 2, d % 2 ? 127 : 128);
+		if (width == 1)
+			t->dots_u1s8(codes, stride, count, s, n, out);
+		else
+			t->dots_u2s8(codes, stride, count, s, n, out);
+		for (r = 0; r < count; r++)
+		{
+			const uint8_t *u = codes + r * stride;
+			int32_t		sum = 0;
+
+			for (i = 0; i < n; i++)
+				sum += (width == 1 ? code_u1(u, i) : code_u2(u, i)) * s[i];
+			same = same && (int32_t) vk_get_u32(out, r) == sum;
+		}
+		CHECK(same, "%s dots_u%ds8 n=%zu count=%zu", t->name, width, n, count);
+		CHECK(canary_ok(2, count * sizeof(int32_t), shift), "%s dots_u%ds8 writes outside",
+			  t->name, width);
+	}
+}
+
+static void
+test_dots_u1s8(const VkTable *t)
+{
+	check_dots(t, 1);
+}
+
+static void
+test_dots_u2s8(const VkTable *t)
+{
+	check_dots(t, 2);
+}
+
+/* ---- L1 of byte codes ---- */
+
+static void
+test_l1_u8u8(const VkTable *t)
+{
+	size_t		d;
+	size_t		i;
+
+	for (d = 0; d < 3 * NDIMS; d++)
+	{
+		size_t		n = nth_dim(d % NDIMS);
+		uint8_t    *a = guarded(0, n, nth_shift(d));
+		uint8_t    *b = guarded(1, n, nth_shift(d + 1));
+		uint32_t	sum = 0;
+
+		fill_bytes(a, n, (int) d, 255);
+		fill_bytes(b, n, (int) d % 2, 0);
+		for (i = 0; i < n; i++)
+			sum += (uint32_t) abs(a[i] - b[i]);
+		CHECK(t->l1_u8u8(a, b, n) == sum, "%s l1_u8u8 n=%zu", t->name, n);
+	}
+}
+
+static void
+test_l1_u8f32(const VkTable *t)
+{
+	static const float params[][2] = {{0, 1}, {-1.25f, 0.01f}, {3, 0}, {1e6f, -17}};
+	size_t		d;
+	size_t		i;
+
+	for (d = 0; d < 4 * NDIMS; d++)
+	{
+		size_t		n = nth_dim(d % NDIMS);
+		float		offset = params[d / NDIMS][0];
+		float		step = params[d / NDIMS][1];
+		uint8_t    *u = guarded(0, n, nth_shift(d));
+		float	   *y = guarded(1, n * sizeof(float), nth_shift(d + 1));
+		double		sum = 0;
+		double		abs = 0;
+
+		fill_bytes(u, n, (int) d, 255);
+		fill_f32(y, n, d % 5 == 0 ? FILL_SPECIAL : FILL_NORMAL);
+		for (i = 0; i < n; i++)
+		{
+			double		decoded = (double) offset + (double) step * u[i];
+
+			sum += fabs(vk_get_f32(y, i) - decoded);
+			abs += fabs((double) vk_get_f32(y, i)) + fabs((double) offset) + fabs((double) step * u[i]);
+		}
+		check_sum(t, "l1_u8f32", n, t->l1_u8f32(u, y, offset, step, n), sum, abs);
+	}
 }
 
 #endif							/* VECPG_UNIT_SIMD_SUMS_H */
