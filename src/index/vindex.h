@@ -77,10 +77,11 @@ typedef struct ViCounters
 {
 	int64		scans;
 	int64		steps;			/* widening steps, the first included */
-	int64		lists;			/* lists read */
+	int64		lists;			/* ivf: lists read */
+	int64		expanded;		/* hnsw: graph records whose edges were followed, all layers */
 	int64		pages;			/* index pages read */
-	int64		candidates;		/* rows whose scan-plane estimate was computed */
-	int64		refined;		/* refine codes read */
+	int64		candidates;		/* estimates computed: of rows (ivf), of edges (hnsw) */
+	int64		refined;		/* refine codes read (ivf), own codes scored (hnsw) */
 	int64		reranked;		/* heap rows read by the access method */
 	int64		emitted;		/* rows given to the executor */
 	int64		late;			/* emitted after a farther row, or dropped under strict_order */
