@@ -30,6 +30,7 @@ static const VecOpclass opclasses[] = {
 	{1, "vector_l2_ops", VQ_L2, false, VECTOR_MAX_DIM, vt_l2},
 	{2, "vector_ip_ops", VQ_IP, false, VECTOR_MAX_DIM, vt_ip_neg},
 	{3, "vector_cosine_ops", VQ_L2, true, VECTOR_MAX_DIM, vt_cosine},
+	{4, "vector_l1_ops", VQ_L1, false, VECTOR_MAX_DIM, vt_l1},
 };
 
 VECPG_FUNCTION(vecpg_vector_l2_support);
@@ -51,6 +52,13 @@ Datum
 vecpg_vector_cosine_support(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(&opclasses[2]);
+}
+
+VECPG_FUNCTION(vecpg_vector_l1_support);
+Datum
+vecpg_vector_l1_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(&opclasses[3]);
 }
 
 const VecOpclass *
@@ -104,7 +112,7 @@ vi_prepare(const VecOpclass *oc, int dims, const float *raw, float *out, double 
 double
 vi_unvalue(const VecOpclass *oc, double value)
 {
-	if (oc->metric == VQ_IP)
+	if (oc->metric != VQ_L2)
 		return value;
 	if (oc->normalise)
 		return value * 2;
@@ -117,6 +125,8 @@ vi_value(const VecOpclass *oc, double value)
 	if (oc->metric == VQ_IP)
 		return value;
 	value = Max(value, 0);		/* a lower bound may have gone below */
+	if (oc->metric == VQ_L1)
+		return value;
 	if (oc->normalise)
 		return value / 2;		/* |a - b|^2 = 2 - 2 <a,b> for unit vectors */
 	return sqrt(value);

@@ -11,3 +11,7 @@ COMMENT ON FUNCTION vecpg_vector_ip_support(internal) IS 'internal: descriptor o
 CREATE FUNCTION vecpg_vector_cosine_support(internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION vecpg_vector_cosine_support(internal) IS 'internal: descriptor of vector_cosine_ops';
+
+CREATE FUNCTION vecpg_vector_l1_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION vecpg_vector_l1_support(internal) IS 'internal: descriptor of vector_l1_ops';

@@ -53,6 +53,22 @@ typedef RelFileNode VecRelFile;
 #define vecpg_relfile_equal(a, b) RelFileNodeEquals(a, b)
 #endif
 
+/* Memory of a setting's extra: freed by the server with its own allocator's free. */
+#if PG_VERSION_NUM >= 160000
+#define vecpg_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define vecpg_guc_malloc(size) malloc(size)
+#endif
+
+/* Pins a page where it was last seen; false if it is elsewhere by now. */
+#if PG_VERSION_NUM >= 160000
+#define vecpg_read_recent(rel, blkno, buf) \
+	ReadRecentBuffer((rel)->rd_locator, MAIN_FORKNUM, blkno, buf)
+#else
+#define vecpg_read_recent(rel, blkno, buf) \
+	ReadRecentBuffer((rel)->rd_node, MAIN_FORKNUM, blkno, buf)
+#endif
+
 /* One new block at the end of the fork, exclusively locked. */
 static inline Buffer
 vecpg_extend_locked(Relation rel)

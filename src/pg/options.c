@@ -45,11 +45,17 @@ static relopt_enum_elt_def vecpg_quantizer_values[] = {
 #include "pg/options.def"
 
 static relopt_kind ivf_relopt_kind;
+static relopt_kind hnsw_relopt_kind;
+
+bool		hnsw_ef_search_is_set;
 
 static VkLevel level_of_setting(int simd);
 static bool check_simd(int *newval, void **extra, GucSource source);
 static void assign_simd(int newval, void *extra);
+static bool check_ef_search(int *newval, void **extra, GucSource source);
+static void assign_ef_search(int newval, void *extra);
 static void ivf_check_lists(const char *value);
+static void bad_bits(int bits, const char *valid) __attribute__((noreturn));
 static void define_settings(void);
 static void define_reloptions(void);
 
@@ -60,6 +66,7 @@ vecpg_options_init(void)
 	define_reloptions();
 	MarkGUCPrefixReserved("vecpg");
 	MarkGUCPrefixReserved("ivf");
+	MarkGUCPrefixReserved("hnsw");
 }
 
 /* The server itself refuses a name that another library has defined. */
@@ -67,7 +74,9 @@ static void
 define_settings(void)
 {
 #define GUC_INT(var, name, def, min, max, help) \
-	DefineCustomIntVariable(name, help, NULL, &var, def, min, max, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(name, help, NULL, &var, def, min, max, PGC_USERSET, 0, \
+							&var == &hnsw_ef_search ? check_ef_search : NULL, \
+							&var == &hnsw_ef_search ? assign_ef_search : NULL, NULL);
 #define GUC_REAL(var, name, def, min, max, help) \
 	DefineCustomRealVariable(name, help, NULL, &var, def, min, max, PGC_USERSET, 0, NULL, NULL, NULL);
 #define GUC_BOOL(var, name, def, help) \
@@ -83,6 +92,7 @@ static void
 define_reloptions(void)
 {
 	ivf_relopt_kind = add_reloption_kind();
+	hnsw_relopt_kind = add_reloption_kind();
 #define REL_INT(am, field, name, def, min, max, help) \
 	add_int_reloption(am##_relopt_kind, name, help, def, min, max, AccessExclusiveLock);
 #define REL_REAL(am, field, name, def, min, max, help) \
@@ -131,6 +141,29 @@ assign_simd(int newval, void *extra)
 	vk_set_level(level_of_setting(newval));
 }
 
+/*
+ * Which of setting and target recall wins depends on whether anybody has set
+ * it. Only the check hook learns the source; `extra` carries it through RESET
+ * and the end of transactions.
+ */
+static bool
+check_ef_search(int *newval, void **extra, GucSource source)
+{
+	bool	   *is_set = vecpg_guc_malloc(sizeof(bool));
+
+	if (is_set == NULL)
+		return false;
+	*is_set = source > PGC_S_DEFAULT;
+	*extra = is_set;
+	return true;
+}
+
+static void
+assign_ef_search(int newval, void *extra)
+{
+	hnsw_ef_search_is_set = *(bool *) extra;
+}
+
 /* "auto" or a whole number; the message is core's for an integer option. */
 static void
 ivf_check_lists(const char *value)
@@ -158,26 +191,59 @@ bytea *
 vecpg_ivf_reloptions(Datum reloptions, bool validate)
 {
 	static const relopt_parse_elt tab[] = {
+#define OF_ivf(...) __VA_ARGS__
+#define OF_hnsw(...)
 #define REL_INT(am, field, name, def, min, max, help) \
-		{name, RELOPT_TYPE_INT, offsetof(IvfOptions, field)},
+		OF_##am({name, RELOPT_TYPE_INT, offsetof(IvfOptions, field)},)
 #define REL_REAL(am, field, name, def, min, max, help) \
-		{name, RELOPT_TYPE_REAL, offsetof(IvfOptions, field)},
+		OF_##am({name, RELOPT_TYPE_REAL, offsetof(IvfOptions, field)},)
 #define REL_ENUM(am, field, name, def, values, help) \
-		{name, RELOPT_TYPE_ENUM, offsetof(IvfOptions, field)},
+		OF_##am({name, RELOPT_TYPE_ENUM, offsetof(IvfOptions, field)},)
 #define REL_STRING(am, field, name, def, check, help) \
-		{name, RELOPT_TYPE_STRING, offsetof(IvfOptions, field)},
+		OF_##am({name, RELOPT_TYPE_STRING, offsetof(IvfOptions, field)},)
 #include "pg/options.def"
+#undef OF_ivf
+#undef OF_hnsw
 	};
 	IvfOptions *opts;
 
 	opts = (IvfOptions *) build_reloptions(reloptions, validate, ivf_relopt_kind,
 										   sizeof(IvfOptions), tab, lengthof(tab));
 	if (validate && opts != NULL && opts->bits != 1 && opts->bits != 4 && opts->bits != 8)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("value %d out of bounds for option \"%s\"", opts->bits, "bits"),
-				 errdetail("Valid values are \"1\", \"4\" and \"8\".")));
+		bad_bits(opts->bits, "Valid values are \"1\", \"4\" and \"8\".");
 	return (bytea *) opts;
+}
+
+bytea *
+vecpg_hnsw_reloptions(Datum reloptions, bool validate)
+{
+	static const relopt_parse_elt tab[] = {
+#define OF_ivf(...)
+#define OF_hnsw(...) __VA_ARGS__
+#define REL_INT(am, field, name, def, min, max, help) \
+		OF_##am({name, RELOPT_TYPE_INT, offsetof(HnswOptions, field)},)
+#define REL_REAL(am, field, name, def, min, max, help) \
+		OF_##am({name, RELOPT_TYPE_REAL, offsetof(HnswOptions, field)},)
+#include "pg/options.def"
+#undef OF_ivf
+#undef OF_hnsw
+	};
+	HnswOptions *opts;
+
+	opts = (HnswOptions *) build_reloptions(reloptions, validate, hnsw_relopt_kind,
+											sizeof(HnswOptions), tab, lengthof(tab));
+	if (validate && opts != NULL && opts->bits != 0 && opts->bits != 6 && opts->bits != 8)
+		bad_bits(opts->bits, "Valid values are \"0\", \"6\" and \"8\".");
+	return (bytea *) opts;
+}
+
+static void
+bad_bits(int bits, const char *valid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("value %d out of bounds for option \"%s\"", bits, "bits"),
+			 errdetail("%s", valid)));
 }
 
 IvfOptions *
@@ -186,6 +252,14 @@ vecpg_ivf_options(Relation index)
 	if (index->rd_options != NULL)
 		return (IvfOptions *) index->rd_options;
 	return (IvfOptions *) vecpg_ivf_reloptions((Datum) 0, false);
+}
+
+HnswOptions *
+vecpg_hnsw_options(Relation index)
+{
+	if (index->rd_options != NULL)
+		return (HnswOptions *) index->rd_options;
+	return (HnswOptions *) vecpg_hnsw_reloptions((Datum) 0, false);
 }
 
 int
