@@ -5,7 +5,7 @@ EXTENSION   = vecpg
 EXTVERSION  = 0.1.0
 MODULE_big  = vecpg
 
-ROOMS       = base simd math quant pg types store index am/ivf planner inspect
+ROOMS       = base simd math quant graph pg types store index am/ivf planner inspect
 SRCS        = $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))) src/mod.c
 OBJS        = $(SRCS:.c=.o)
 
@@ -39,7 +39,9 @@ include src/simd/flags.mk
 
 # OpenMP lives behind one wrapper (src/math/par.h).
 src/math/par.o: CFLAGS += $(OPENMP)
-src/math/%.o src/quant/%.o src/am/ivf/%.o: CFLAGS += -O3
+src/math/%.o src/quant/%.o src/graph/%.o src/am/ivf/%.o: CFLAGS += -O3
+# Distances have the same bits on every CPU only if no compiler contracts a * b + c.
+src/graph/%.o: CFLAGS += -ffp-contract=off
 
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) Makefile
 	cat $(SQL_PARTS) > $@

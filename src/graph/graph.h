@@ -88,10 +88,10 @@ typedef float (*VgPairDistance) (void *arg, uint32_t a, uint32_t b);
  * by (dist, id), n of them. Keeps a candidate if no kept one is nearer to it
  * than the node is; then fills up to `most` with the nearest of the others.
  * Writes indexes into cand, ascending by distance, to out; returns how many.
- * scratch: n bytes.
+ * kept[n]: whether a candidate was kept, and not only filled up with.
  */
 int			vg_select(const VgCandidate *cand, int n, int most, VgPairDistance pair, void *arg,
-					  uint8_t *scratch, int *out);
+					  uint8_t *kept, int *out);
 
 /* ---- building (build.c) ---- */
 
@@ -141,8 +141,7 @@ void		vg_build(const VmEnv *env, const VgRows *rows, const VgBuildOptions *o, Vg
 
 /*
  * Searches a graph in memory: the `ef` nearest rows found, ascending by
- * (dist, id), to out[ef]; returns how many. Only rows below `limit` exist for
- * it (rows inserted later; pass g->n). scratch: vg_search_bytes.
+ * (dist, id), to out[ef]; returns how many. scratch: vg_search_bytes, 64-aligned.
  */
 size_t		vg_search_bytes(const VgGraph *g, int dim, int ef);
 int			vg_graph_search(const VgGraph *g, const VgRows *rows, const VgRow *query, int ef,

@@ -1,0 +1,354 @@
+/*
+ * build.c -- builds a graph in memory, in batches.
+ *
+ * What it is not: the choice of edges (select.c, link.c) or the search (walk.c).
+ *
+ * A batch has three steps. (1) Each of its rows searches the graph as the batch
+ * found it and fills its own lists, which nobody else reads yet. (2) For every
+ * edge its reverse is noted, and thrown into a bucket by its target. (3) Buckets
+ * are sorted and their edges added to the targets' lists; a list belongs to one
+ * bucket. So nothing is locked, and the graph does not depend on threads.
+ *
+ * Rows of a batch do not see each other. As batches are a small share of the
+ * graph (plan.c), few of a row's neighbours are missed, and measured recall is
+ * that of insertion one by one (README).
+ *
+ * The row of the highest level goes in first, and so stays the entry.
+ */
+#include "graph/inner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "math/par.h"
+
+#define SLICE_NS 25000000		/* of a parallel region; 100 ms is the limit */
+#define BUCKETS 256
+
+/* An edge to be added to the target's list. */
+typedef struct BackEdge
+{
+	uint32_t	target;
+	uint32_t	layer;
+	float		dist;
+	uint32_t	source;
+} BackEdge;
+
+typedef struct Build
+{
+	const VmEnv *env;
+	const VgRows *rows;
+	const VgBuildOptions *o;
+	VgGraph    *g;
+	float	   *base_dists;		/* beside g->base and g->upper */
+	float	   *upper_dists;
+	uint32_t   *order;			/* of insertion */
+	size_t		inserted;
+	size_t		batch;			/* order[inserted ...] being inserted */
+	VgWalk	   *walks;			/* one a thread */
+	VgLinker   *linkers;
+	BackEdge   *back;
+	size_t		start[BUCKETS + 1]; /* a bucket's part of `back` */
+	size_t		from;			/* first item of the slice under way */
+	size_t		slice;			/* items of the next one */
+} Build;
+
+static void alloc_graph(Build *b);
+static void alloc_threads(Build *b);
+static void parallel(Build *b, size_t n, VmParBody body, bool rows);
+static void insert_body(void *arg, int thread, size_t from, size_t to);
+static void insert_row(Build *b, VgWalk *w, VgLinker *l, uint32_t row);
+static void collect_back_edges(Build *b);
+static void link_body(void *arg, int thread, size_t from, size_t to);
+static void scan_batch(Build *b, size_t *next, bool place);
+static int	compare_back(const void *a, const void *b);
+static VgList list_of(const Build *b, uint32_t row, int layer);
+static size_t bucket_of(uint32_t target);
+static size_t most_back_edges(const Build *b);
+static void *get(const Build *b, size_t count, size_t size);
+static uint64_t clock_ns(void);
+
+void
+vg_build(const VmEnv *env, const VgRows *rows, const VgBuildOptions *o, VgGraph *g)
+{
+	Build		b = {.env = env, .rows = rows, .o = o, .g = g};
+
+	memset(g, 0, sizeof(*g));
+	g->n = rows->n;
+	g->m = o->m;
+	g->entry = VG_NONE;
+	if (rows->n == 0)
+		return;
+	alloc_graph(&b);
+	alloc_threads(&b);
+	g->entry = b.order[0];
+	g->top = g->level[g->entry];
+	b.inserted = 1;
+	while (b.inserted < rows->n)
+	{
+		b.batch = vg_plan_batch(b.inserted, rows->n);
+		parallel(&b, b.batch, insert_body, true);
+		collect_back_edges(&b);
+		parallel(&b, BUCKETS, link_body, false);
+		b.inserted += b.batch;
+	}
+	if (o->progress)
+		o->progress(o->arg, b.inserted);
+}
+
+/* ---- memory ---- */
+
+size_t
+vg_build_bytes(size_t n, int dim, const VgBuildOptions *o, int nthreads)
+{
+	size_t		m = (size_t) o->m;
+	size_t		edges = n * 2 * m + vg_plan_upper(n, o->m) * m;
+	size_t		batch = vg_plan_batch(n, 2 * n + 1);
+	size_t		back = batch * 2 * m + vg_plan_upper(batch, o->m) * m;
+	size_t		thread = sizeof(VgWalk) + sizeof(VgLinker) +
+		vg_walk_bytes(o->m, dim, o->ef_construction) +
+		vg_linker_bytes(o->m, dim, o->ef_construction);
+
+	return edges * (sizeof(uint32_t) + sizeof(float)) +
+		n * (2 * sizeof(uint32_t) + sizeof(uint8_t)) +
+		back * sizeof(BackEdge) + thread * (size_t) VP_MAX(nthreads, 1);
+}
+
+static void *
+get(const Build *b, size_t count, size_t size)
+{
+	return b->env->alloc(b->env->arg, count * size);
+}
+
+static void
+alloc_graph(Build *b)
+{
+	VgGraph    *g = b->g;
+	size_t		m = (size_t) g->m;
+	uint64_t	random = vp_seed(b->env->seed);
+	size_t		upper;
+	uint32_t	at = 0;
+
+	g->level = get(b, g->n, sizeof(uint8_t));
+	g->upper_at = get(b, g->n, sizeof(uint32_t));
+	b->order = get(b, g->n, sizeof(uint32_t));
+	upper = vg_plan_levels(&random, g->n, g->m, g->level) * m;
+	vg_plan_order(&random, g->n, g->level, b->order);
+	for (size_t i = 0; i < g->n; i++)
+	{
+		g->upper_at[i] = at;
+		at += g->level[i];
+	}
+	g->base = get(b, g->n * 2 * m, sizeof(uint32_t));
+	b->base_dists = get(b, g->n * 2 * m, sizeof(float));
+	g->upper = get(b, upper, sizeof(uint32_t));
+	b->upper_dists = get(b, upper, sizeof(float));
+	memset(g->base, 0xff, g->n * 2 * m * sizeof(uint32_t));
+	memset(g->upper, 0xff, upper * sizeof(uint32_t));
+	b->back = get(b, most_back_edges(b), sizeof(BackEdge));
+}
+
+/* Edges of the largest batch, which is one of the last, if all lists are full. */
+static size_t
+most_back_edges(const Build *b)
+{
+	size_t		most = 0;
+	size_t		batch;
+
+	for (size_t done = 1; done < b->g->n; done += batch)
+	{
+		size_t		edges;
+
+		batch = vg_plan_batch(done, b->g->n);
+		edges = batch * 2;
+		for (size_t i = done; i < done + batch; i++)
+			edges += b->g->level[b->order[i]];
+		most = VP_MAX(most, edges * (size_t) b->g->m);
+	}
+	return most;
+}
+
+static void
+alloc_threads(Build *b)
+{
+	size_t		threads = (size_t) VP_MAX(b->env->nthreads, 1);
+	int			ef = b->o->ef_construction;
+
+	b->walks = get(b, threads, sizeof(VgWalk));
+	b->linkers = get(b, threads, sizeof(VgLinker));
+	for (size_t t = 0; t < threads; t++)
+	{
+		vg_walk_init(&b->walks[t], b->g, b->rows, ef,
+					 get(b, vg_walk_bytes(b->g->m, b->rows->dim, ef), 1));
+		vg_linker_init(&b->linkers[t], b->rows, b->g->m, ef,
+					   get(b, vg_linker_bytes(b->g->m, b->rows->dim, ef), 1));
+	}
+}
+
+/* ---- parallel loops ---- */
+
+/*
+ * A loop in slices that last about SLICE_NS, with the interrupt check between
+ * them. Time decides only where the checks are, never the result.
+ */
+static void
+parallel(Build *b, size_t n, VmParBody body, bool rows)
+{
+	size_t		least = (size_t) VP_MAX(b->env->nthreads, 1);
+	size_t		count;
+
+	for (b->from = 0; b->from < n; b->from += count)
+	{
+		uint64_t	start = clock_ns();
+		uint64_t	took;
+
+		b->slice = VP_MAX(b->slice, least);
+		count = VP_MIN(b->slice, n - b->from);
+		vm_par_for(b->env->nthreads, count, 1, body, b);
+		took = clock_ns() - start;
+		if (took > 2 * SLICE_NS)
+			b->slice /= 2;
+		else if (took < SLICE_NS / 2 && count == b->slice)
+			b->slice *= 2;
+		b->env->poll(b->env->arg);
+		if (rows && b->o->progress)
+			b->o->progress(b->o->arg, b->inserted + b->from + count);
+	}
+}
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+/* ---- a batch's own lists ---- */
+
+static void
+insert_body(void *arg, int thread, size_t from, size_t to)
+{
+	Build	   *b = arg;
+
+	for (size_t i = from; i < to; i++)
+		insert_row(b, &b->walks[thread], &b->linkers[thread],
+				   b->order[b->inserted + b->from + i]);
+}
+
+static void
+insert_row(Build *b, VgWalk *w, VgLinker *l, uint32_t row)
+{
+	int			level = b->g->level[row];
+
+	vg_walk_begin(w, vg_row(b->rows, row));
+	for (int layer = b->g->top; layer >= 0; layer--)
+	{
+		vg_walk_layer(w, layer, layer > level ? 1 : b->o->ef_construction);
+		if (layer <= level)
+		{
+			VgList		list = list_of(b, row, layer);
+
+			vg_list_fill(l, &list, w->pool, w->npool);
+		}
+	}
+}
+
+static VgList
+list_of(const Build *b, uint32_t row, int layer)
+{
+	VgGraph    *g = b->g;
+	VgList		list;
+
+	list.ids = vg_edges(g, row, layer);
+	list.dists = layer == 0 ? b->base_dists + (list.ids - g->base) :
+		b->upper_dists + (list.ids - g->upper);
+	list.most = layer == 0 ? 2 * g->m : g->m;
+	return list;
+}
+
+/* ---- reverse edges ---- */
+
+/* Two passes over the batch's lists: how many to each bucket, then where. */
+static void
+collect_back_edges(Build *b)
+{
+	size_t		next[BUCKETS];
+	size_t		sum = 0;
+
+	memset(next, 0, sizeof(next));
+	scan_batch(b, next, false);
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		b->start[i] = sum;
+		sum += next[i];
+		next[i] = b->start[i];
+	}
+	b->start[BUCKETS] = sum;
+	scan_batch(b, next, true);
+}
+
+/* Advances next[] by the edges to each bucket; places them where it points. */
+static void
+scan_batch(Build *b, size_t *next, bool place)
+{
+	for (size_t i = b->inserted; i < b->inserted + b->batch; i++)
+		for (int layer = 0; layer <= b->g->level[b->order[i]]; layer++)
+		{
+			VgList		list = list_of(b, b->order[i], layer);
+
+			for (int e = 0; e < list.most && list.ids[e] != VG_NONE; e++)
+			{
+				size_t		at = next[bucket_of(list.ids[e])]++;
+
+				if (place)
+					b->back[at] = (BackEdge) {list.ids[e], (uint32_t) layer,
+						fabsf(list.dists[e]), b->order[i]};
+			}
+		}
+}
+
+/* Ids that lie together in memory, and may come from one load, are spread. */
+static size_t
+bucket_of(uint32_t target)
+{
+	return (target * UINT32_C(0x9E3779B1)) >> 16 & (BUCKETS - 1);
+}
+
+static void
+link_body(void *arg, int thread, size_t from, size_t to)
+{
+	Build	   *b = arg;
+
+	for (size_t i = b->from + from; i < b->from + to; i++)
+	{
+		size_t		end = b->start[i + 1];
+
+		qsort(b->back + b->start[i], end - b->start[i], sizeof(BackEdge), compare_back);
+		for (size_t e = b->start[i]; e < end; e++)
+		{
+			const BackEdge *back = &b->back[e];
+			VgList		list = list_of(b, back->target, (int) back->layer);
+
+			vg_list_add(&b->linkers[thread], &list, back->source, back->dist);
+		}
+	}
+}
+
+static int
+compare_back(const void *a, const void *b)
+{
+	const BackEdge *x = a;
+	const BackEdge *y = b;
+
+	if (x->target != y->target)
+		return x->target < y->target ? -1 : 1;
+	if (x->layer != y->layer)
+		return x->layer < y->layer ? -1 : 1;
+	if (x->dist != y->dist)
+		return x->dist < y->dist ? -1 : 1;
+	return (x->source > y->source) - (x->source < y->source);
+}

@@ -1,0 +1,199 @@
+/*
+ * link.c -- lists of edges during a build: filled once, then kept up edge by edge.
+ *
+ * What it is not: the rule by which edges are chosen (select.c).
+ *
+ * A new edge rarely asks for the whole selection again. What was kept before it
+ * in the list stays kept; it is itself kept or not after a few distances; and if
+ * it is not, nothing after it changes. So every edge remembers, in the sign of
+ * its distance, whether it was kept, and a list costs some ten distances a new
+ * edge instead of several hundred.
+ */
+#include "graph/inner.h"
+
+#include <math.h>
+#include <string.h>
+
+static float pair_distance(void *arg, uint32_t a, uint32_t b);
+static float between(VgLinker *l, uint32_t a, uint32_t b);
+static bool keeps(VgLinker *l, const VgList *list, int before, uint32_t id, float dist);
+static void revise(VgLinker *l, VgList *list, int at, int count);
+static void copy_edges(VgList *to, int to_at, const VgList *from, int from_at, int n);
+static int	list_count(const VgList *list);
+static int	last_filler(const VgList *list, int count);
+
+/* ---- memory ---- */
+
+size_t
+vg_linker_bytes(int m, int dim, int ef)
+{
+	return VP_ROUND_UP((size_t) ef * sizeof(VgCandidate), VP_ALIGN) +
+		3 * VP_ROUND_UP((2 * (size_t) m + 1) * sizeof(int), VP_ALIGN) +
+		VP_ROUND_UP((size_t) dim, VP_ALIGN) + VP_ROUND_UP((size_t) ef, VP_ALIGN);
+}
+
+void
+vg_linker_init(VgLinker *l, const VgRows *rows, int m, int ef, void *memory)
+{
+	char	   *p = memory;
+	size_t		slot = VP_ROUND_UP((2 * (size_t) m + 1) * sizeof(int), VP_ALIGN);
+
+	memset(l, 0, sizeof(*l));
+	l->rows = rows;
+	l->prepared = VG_NONE;
+	l->cand = (VgCandidate *) (void *) p;
+	p += VP_ROUND_UP((size_t) ef * sizeof(VgCandidate), VP_ALIGN);
+	l->chosen = (int *) (void *) p;
+	p += slot;
+	l->ids = (uint32_t *) (void *) p;
+	p += slot;
+	l->dists = (float *) (void *) p;
+	p += slot;
+	l->s = (int8_t *) p;
+	p += VP_ROUND_UP((size_t) rows->dim, VP_ALIGN);
+	l->kept = (uint8_t *) p;
+}
+
+/* ---- a whole list ---- */
+
+void
+vg_list_fill(VgLinker *l, VgList *list, const VgKey *cand, int n)
+{
+	int			count;
+
+	for (int i = 0; i < n; i++)
+	{
+		l->cand[i].id = vg_key_id(cand[i]);
+		l->cand[i].dist = vg_key_dist(cand[i]);
+	}
+	count = vg_select(l->cand, n, list->most, pair_distance, l, l->kept, l->chosen);
+	for (int i = 0; i < count; i++)
+	{
+		const VgCandidate *c = &l->cand[l->chosen[i]];
+
+		list->ids[i] = c->id;
+		list->dists[i] = l->kept[l->chosen[i]] ? c->dist : -c->dist;
+	}
+	for (int i = count; i < list->most; i++)
+		list->ids[i] = VG_NONE;
+}
+
+static float
+pair_distance(void *arg, uint32_t a, uint32_t b)
+{
+	VgLinker   *l = arg;
+
+	return between(l, l->cand[a].id, l->cand[b].id);
+}
+
+/* Calls with the same `a` one after the other prepare it once. */
+static float
+between(VgLinker *l, uint32_t a, uint32_t b)
+{
+	if (l->prepared != a)
+	{
+		vg_query(l->rows, vg_row(l->rows, a), l->s, &l->query);
+		l->prepared = a;
+	}
+	return vg_near(l->rows, &l->query, vg_row(l->rows, b));
+}
+
+/* ---- one edge more ---- */
+
+void
+vg_list_add(VgLinker *l, VgList *list, uint32_t id, float dist)
+{
+	VgList		wide = {l->ids, l->dists, list->most + 1};
+	int			count = list_count(list);
+	int			at = count;
+	int			drop;
+	bool		kept;
+
+	while (at > 0 && vg_key(dist, id) < vg_key(fabsf(list->dists[at - 1]), list->ids[at - 1]))
+		at--;
+	kept = keeps(l, list, at, id, dist);
+	/* It would be dropped at once. */
+	if (count == list->most && (kept ? at == count && last_filler(list, count) < 0 :
+								last_filler(list, count) < at))
+		return;
+	copy_edges(&wide, 0, list, 0, at);
+	wide.ids[at] = id;
+	wide.dists[at] = kept ? dist : -dist;
+	copy_edges(&wide, at + 1, list, at, count - at);
+	count++;
+	if (kept)
+		revise(l, &wide, at, count);
+	drop = count;
+	if (count > list->most)
+	{
+		count--;
+		drop = last_filler(&wide, count + 1);
+		if (drop < 0)
+			drop = count;
+	}
+	copy_edges(list, 0, &wide, 0, drop);
+	if (drop < count)
+		copy_edges(list, drop, &wide, drop + 1, count - drop);
+}
+
+/* Whether no kept edge of the first `before` is nearer to the row than the node is. */
+static bool
+keeps(VgLinker *l, const VgList *list, int before, uint32_t id, float dist)
+{
+	for (int i = 0; i < before; i++)
+		if (!signbit(list->dists[i]) && between(l, id, list->ids[i]) < dist)
+			return false;
+	return true;
+}
+
+/*
+ * The selection anew behind a kept edge that has come in at `at`. As long as no
+ * edge behind it is lost to it, those not kept before are not kept now.
+ */
+static void
+revise(VgLinker *l, VgList *list, int at, int count)
+{
+	bool		lost = false;
+
+	for (int i = at + 1; i < count; i++)
+	{
+		float		dist = fabsf(list->dists[i]);
+		bool		was = !signbit(list->dists[i]);
+		bool		is;
+
+		if (!was && !lost)
+			continue;
+		is = between(l, list->ids[at], list->ids[i]) >= dist &&
+			(!lost || keeps(l, list, i, list->ids[i], dist));
+		list->dists[i] = is ? dist : -dist;
+		lost |= was && !is;
+	}
+}
+
+static void
+copy_edges(VgList *to, int to_at, const VgList *from, int from_at, int n)
+{
+	memcpy(to->ids + to_at, from->ids + from_at, (size_t) n * sizeof(uint32_t));
+	memcpy(to->dists + to_at, from->dists + from_at, (size_t) n * sizeof(float));
+}
+
+static int
+list_count(const VgList *list)
+{
+	int			n = list->most;
+
+	while (n > 0 && list->ids[n - 1] == VG_NONE)
+		n--;
+	return n;
+}
+
+/* The farthest edge that was not kept; -1 if there is none. */
+static int
+last_filler(const VgList *list, int count)
+{
+	int			i = count - 1;
+
+	while (i >= 0 && !signbit(list->dists[i]))
+		i--;
+	return i;
+}
