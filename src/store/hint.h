@@ -21,7 +21,8 @@ typedef struct VsHints
 
 /*
  * vs_read() with a hint. A page whose hint still holds is not checked again for
- * its kind: only for kinds of pages that never become another kind.
+ * its kind: only for kinds of pages that never become another kind. A block past
+ * the end of the index is ERRCODE_INDEX_CORRUPTED.
  */
 extern Page vs_read_hinted(Relation rel, VsHints *hints, BlockNumber blkno, VsKind kind,
 						   int mode, Buffer *buf);

@@ -81,6 +81,19 @@ extern void hnsw_model_choose(HnswModel *m, const VecOpclass *oc, int dims, int 
 							  int ef_construction, int bits);
 
 /*
+ * An index built on an empty table has learnt no lengths: sets unit and params
+ * of a metapage from the first row, and a new build_id, so that every backend
+ * loads its model again. To be written before any record is made.
+ */
+extern void hnsw_first_row(HnswMetaData *meta, const HnswModel *m, const float *raw);
+
+/* For HnswMetaData.build_id. */
+extern uint64 hnsw_random_id(void);
+
+/* Fills what follows from mean (zero, mean_rot, mean_norm), in the current context. */
+extern void hnsw_model_mean(HnswModel *m);
+
+/*
  * The model of an index, counted as used until cxt is reset or deleted (errors
  * included); meta gets a copy of the metapage, checked. Errors if it is foreign.
  */
@@ -127,8 +140,8 @@ extern void hnsw_query(const HnswModel *m, const float *y, MemoryContext cxt, Hn
 /*
  * Reads a record: its page is pinned and locked in `mode` on return, and *node
  * points into it, or to `wide` (a copy, l->size bytes) if it spans pages. NULL
- * (nothing held) if the slot holds no LIVE or DEAD record. layer < 0: any.
- * A number that leads outside the index or to another kind of page raises
+ * (nothing held) if the slot holds no LIVE or DEAD record of this layer: numbers
+ * may be stale, and slots are used again. A number that leads outside the index or to another kind of page raises
  * ERRCODE_INDEX_CORRUPTED.
  */
 extern HnswNode hnsw_read(Relation index, HnswModel *m, int layer, uint32 number, int mode,
@@ -148,9 +161,12 @@ typedef struct HnswReader
 	MemoryContext cxt;			/* of the search's memory */
 	void		(*visit) (void *arg, uint32 number, HnswNode node, const VqBound *bound);
 	void	   *arg;
-	ViCounters *count;			/* may be NULL */
+	ViCounters *count;
 	VgSearch	search;
-	char	   *wide;
+	char	   *wide;			/* for records of several pages */
+	uint32	   *ids;			/* for edges without codes */
+	float		best;			/* of the walk: least own distance, */
+	uint32		down;			/* and that record's place one layer below */
 } HnswReader;
 
 /* Prepares a walk of a layer; index, m, q, cxt, visit, arg, count are set. */

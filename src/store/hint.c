@@ -1,0 +1,82 @@
+/*
+ * hint.c -- remembered buffers: a page found without the buffer hash table.
+ *
+ * What it is not: a cache of pages; see hint.h.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include "pgstat.h"
+#include "utils/memutils.h"
+
+#include "base/port.h"
+#include "store/hint.h"
+
+/*
+ * From 16 on a pin by ReadRecentBuffer does not always count as use, so that
+ * the clock sweep would throw out the hottest pages: every 16th read of a
+ * backend takes the normal way.
+ */
+#define NORMAL_EVERY 16
+
+static void grow(VsHints *hints, Relation rel, BlockNumber blkno);
+
+Page
+vs_read_hinted(Relation rel, VsHints *hints, BlockNumber blkno, VsKind kind,
+			   int mode, Buffer *buf)
+{
+	static unsigned reads = 0;
+	Page		page;
+
+	if (blkno < hints->n && hints->buf[blkno] != InvalidBuffer && ++reads % NORMAL_EVERY != 0 &&
+		vecpg_read_recent(rel, blkno, hints->buf[blkno]))
+	{
+		*buf = hints->buf[blkno];
+		pgstat_count_buffer_hit(rel);
+		LockBuffer(*buf, mode);
+		return BufferGetPage(*buf);
+	}
+	if (blkno >= hints->n)
+		grow(hints, rel, blkno);
+	page = vs_read(rel, blkno, kind, mode, buf);
+	hints->buf[blkno] = *buf;
+	return page;
+}
+
+void
+vs_prefetch_hinted(const VsHints *hints, BlockNumber blkno, Size from, Size to)
+{
+	const char *page;
+
+	if (blkno >= hints->n || hints->buf[blkno] == InvalidBuffer)
+		return;
+	/* No pin: the address stays valid whatever the buffer holds by now. */
+	page = (const char *) BufferGetBlock(hints->buf[blkno]);
+	for (; from < to; from += VP_ALIGN)
+		__builtin_prefetch(page + from);
+}
+
+/* Room for all blocks there are; blkno must be one of them. */
+static void
+grow(VsHints *hints, Relation rel, BlockNumber blkno)
+{
+	BlockNumber n = RelationGetNumberOfBlocks(rel);
+	Buffer	   *more;
+
+	if (blkno >= n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a link to block %u, past its end",
+						RelationGetRelationName(rel), blkno),
+				 errhint("Please REINDEX it.")));
+	more = MemoryContextAllocExtended(hints->cxt, sizeof(Buffer) * (Size) n,
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	if (hints->buf != NULL)
+	{
+		memcpy(more, hints->buf, sizeof(Buffer) * hints->n);
+		pfree(hints->buf);
+	}
+	hints->buf = more;
+	hints->n = n;
+}
