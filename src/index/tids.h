@@ -42,7 +42,7 @@ typedef ViTidsPageData *ViTidsPage;
 #define VI_TIDS_PER_PAGE \
 	((uint32) ((VS_USABLE - offsetof(ViTidsPageData, tid)) / sizeof(VsTid)))
 
-/* The sort of a class that has no code. */
+/* The sort of a class that has no code (not VI_FINITE). */
 extern int	vi_tids_sort(ViClass class);
 
 /*
@@ -66,6 +66,12 @@ typedef struct ViTidsBuild
 } ViTidsBuild;
 
 extern void vi_tids_build_begin(ViTidsBuild *b);
+
+/*
+ * Whether the next row of the sort appends a page. Who has a page in hand whose
+ * number, the next one, is already known to others appends that one first.
+ */
+extern bool vi_tids_build_full(const ViTidsBuild *b, int sort);
 extern void vi_tids_build_add(ViTidsBuild *b, VsBulk *bulk, int sort, ItemPointer tid);
 extern void vi_tids_build_end(ViTidsBuild *b, VsBulk *bulk, ViTidHeads *heads);
 
@@ -73,7 +79,7 @@ extern void vi_tids_build_end(ViTidsBuild *b, VsBulk *bulk, ViTidHeads *heads);
 
 /*
  * Removes dead rows of one page, exclusively locked; releases it. Adds the
- * living to *live and the removed to stats.
+ * living to *live and the removed to stats. callback NULL: no row is dead.
  */
 extern void vi_tids_vacuum_page(Relation index, Buffer buf, IndexBulkDeleteCallback callback,
 								void *state, IndexBulkDeleteResult *stats, double *live);

@@ -42,7 +42,7 @@ typedef struct Info
 	IvfMetaData meta;
 	HTAB	   *lists;
 	int64		pages[VS_KIND_END];
-	int64		uncoded[IVF_TIDS_SORTS];
+	int64		uncoded[VI_TIDS_SORTS];
 	/* over named lists */
 	int64		rows;
 	int64		slots;
@@ -138,9 +138,9 @@ count_page(Info *info, Page page)
 		case VS_IVF_LIST:
 			count_list_page(info, page);
 			break;
-		case VS_IVF_TIDS:
-			if (sort < IVF_TIDS_SORTS)
-				info->uncoded[sort] += Min(IvfPageTids(page)->count, IVF_TIDS_PER_PAGE);
+		case VS_TIDS:
+			if (sort < VI_TIDS_SORTS)
+				info->uncoded[sort] += Min(ViPageTids(page)->count, VI_TIDS_PER_PAGE);
 			break;
 		default:
 			break;
@@ -227,7 +227,7 @@ fill(Info *info, Datum *values, bool *nulls)
 	int			n = 0;
 	int			i;
 
-	for (i = 0; i < IVF_TIDS_SORTS; i++)
+	for (i = 0; i < VI_TIDS_SORTS; i++)
 		uncoded += info->uncoded[i];
 
 	values[n++] = CStringGetTextDatum(get_am_name(info->index->rd_rel->relam));
@@ -240,9 +240,9 @@ fill(Info *info, Datum *values, bool *nulls)
 	values[n++] = Int64GetDatum(info->nlists);
 	values[n++] = Int32GetDatum(meta->nparts);
 	values[n++] = Int64GetDatum(info->rows + uncoded);
-	values[n++] = Int64GetDatum(info->uncoded[IVF_TIDS_NULL]);
-	values[n++] = Int64GetDatum(info->uncoded[IVF_TIDS_NAN]);
-	values[n++] = Int64GetDatum(info->uncoded[IVF_TIDS_WILD]);
+	values[n++] = Int64GetDatum(info->uncoded[VI_TIDS_NULL]);
+	values[n++] = Int64GetDatum(info->uncoded[VI_TIDS_NAN]);
+	values[n++] = Int64GetDatum(info->uncoded[VI_TIDS_WILD]);
 	nulls[n] = info->slots == 0;
 	values[n++] = Float8GetDatum(info->slots == 0 ? 0 : 1 - (double) info->rows / info->slots);
 	for (i = 0; i < 3; i++)
@@ -254,7 +254,7 @@ fill(Info *info, Datum *values, bool *nulls)
 	values[n++] = Int64GetDatum(info->pages[VS_IVF_REFINE]);
 	values[n++] = Int64GetDatum(info->pages[VS_IVF_DIR]);
 	values[n++] = Int64GetDatum(info->pages[VS_IVF_MODEL]);
-	values[n++] = Int64GetDatum(info->pages[VS_IVF_TIDS]);
+	values[n++] = Int64GetDatum(info->pages[VS_TIDS]);
 	values[n++] = Int64GetDatum(info->pages[VS_FREE]);
 	values[n++] = Int64GetDatum(meta->split_epoch);
 	values[n++] = TimestampTzGetDatum(meta->build_time);

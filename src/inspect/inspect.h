@@ -68,8 +68,8 @@ extern void verify_report(VerifyFindings *f, int64 block, int item, const char *
 
 /* ---- what a look at all pages leaves behind (verify_ivf.c) ---- */
 
-/* Where a row is: in a slot of a block (IVF_TIDS_SORTS as sort), or without code. */
-#define VERIFY_CODED IVF_TIDS_SORTS
+/* Where a row is: in a slot of a block (VI_TIDS_SORTS as sort), or without code. */
+#define VERIFY_CODED VI_TIDS_SORTS
 
 typedef struct VerifyRow
 {
@@ -78,7 +78,7 @@ typedef struct VerifyRow
 	BlockNumber ref_blkno;
 	BlockNumber blkno;			/* of the list page or page of tids */
 	uint16		item;
-	uint16		sort;			/* IVF_TIDS_*, or VERIFY_CODED */
+	uint16		sort;			/* VI_TIDS_*, or VERIFY_CODED */
 } VerifyRow;
 
 /* A refine slot in use. */

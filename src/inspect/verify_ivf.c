@@ -409,7 +409,7 @@ look_at_page(Verify *v, BlockNumber blkno)
 		case VS_IVF_REFINE:
 			look_at_refine_page(v, blkno, copy.data);
 			break;
-		case VS_IVF_TIDS:
+		case VS_TIDS:
 			look_at_tids_page(v, blkno, copy.data);
 			break;
 		case VS_IVF_DIR:
@@ -541,19 +541,19 @@ look_at_refine_page(Verify *v, BlockNumber blkno, Page page)
 static void
 look_at_tids_page(Verify *v, BlockNumber blkno, Page page)
 {
-	IvfTidsPage tids = IvfPageTids(page);
+	ViTidsPage tids = ViPageTids(page);
 	uint32		sort = vs_opaque(page)->owner;
 	uint32		i;
 
-	if (sort >= IVF_TIDS_SORTS)
+	if (sort >= VI_TIDS_SORTS)
 	{
 		verify_report(v->found, blkno, -1, "page of rows without code is of unknown sort %u", sort);
 		return;
 	}
-	if (tids->count > IVF_TIDS_PER_PAGE)
+	if (tids->count > VI_TIDS_PER_PAGE)
 		verify_report(v->found, blkno, -1, "page has %u rows without code, more than the %u that fit",
-					  tids->count, IVF_TIDS_PER_PAGE);
-	for (i = 0; i < Min(tids->count, IVF_TIDS_PER_PAGE); i++)
+					  tids->count, VI_TIDS_PER_PAGE);
+	for (i = 0; i < Min(tids->count, VI_TIDS_PER_PAGE); i++)
 	{
 		VerifyRow	row = {0};
 
@@ -633,10 +633,10 @@ follow_tids(Verify *v)
 	int			sort;
 	int			chain;
 
-	for (sort = 0; sort < IVF_TIDS_SORTS; sort++)
-		for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
+	for (sort = 0; sort < VI_TIDS_SORTS; sort++)
+		for (chain = 0; chain < VI_TIDS_CHAINS; chain++)
 		{
-			BlockNumber blkno = v->meta.tids_head[sort][chain];
+			BlockNumber blkno = v->meta.tids.head[sort][chain];
 			BlockNumber from = IVF_META_BLKNO;
 
 			while (blkno != InvalidBlockNumber)
@@ -651,7 +651,7 @@ follow_tids(Verify *v)
 				}
 				if (v->pages[blkno].damaged)
 					break;
-				if (v->pages[blkno].kind != VS_IVF_TIDS)
+				if (v->pages[blkno].kind != VS_TIDS)
 				{
 					verify_report(v->found, from, -1,
 								  "chain of rows without code leads to block %u of kind \"%s\"",
@@ -683,7 +683,7 @@ find_unreached(Verify *v)
 		const VerifyPage *p = &v->pages[blkno];
 
 		CHECK_FOR_INTERRUPTS();
-		if ((p->kind == VS_IVF_DIR || p->kind == VS_IVF_TIDS) && !p->reached)
+		if ((p->kind == VS_IVF_DIR || p->kind == VS_TIDS) && !p->reached)
 			verify_report(v->found, blkno, -1, "page of kind \"%s\" is in no chain", vs_kind_name(p->kind));
 		if (p->kind != VS_IVF_LIST)
 			continue;

@@ -291,8 +291,8 @@ check_heap_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 			   bool alive, void *state)
 {
 	static const char *const names[] = {
-		[IVF_TIDS_NULL] = "without a vector", [IVF_TIDS_NAN] = "whose distances are NaN",
-		[IVF_TIDS_WILD] = "too long or too short for a code", [VERIFY_CODED] = "with a code"
+		[VI_TIDS_NULL] = "without a vector", [VI_TIDS_NAN] = "whose distances are NaN",
+		[VI_TIDS_WILD] = "too long or too short for a code", [VERIFY_CODED] = "with a code"
 	};
 	HeapCheck  *c = state;
 	Verify	   *v = c->v;
@@ -302,7 +302,7 @@ check_heap_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	Size		high = v->nrows;
 	MemoryContext old;
 	Vector	   *vec = NULL;
-	uint16		sort = IVF_TIDS_NULL;
+	uint16		sort = VI_TIDS_NULL;
 
 	/* The first of equal ones: duplicates have been reported. */
 	vs_tid_set(&key.tid, tid);
@@ -336,10 +336,10 @@ check_heap_row(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 					sort = VERIFY_CODED;
 					break;
 				case VI_NAN:
-					sort = IVF_TIDS_NAN;
+					sort = VI_TIDS_NAN;
 					break;
 				case VI_WILD:
-					sort = IVF_TIDS_WILD;
+					sort = VI_TIDS_WILD;
 					break;
 			}
 	}

@@ -15,7 +15,6 @@
 
 #include "am/ivf/ivfpage.h"
 #include "index/vindex.h"
-#include "math/kmeans.h"
 #include "math/rotate.h"
 #include "quant/quant.h"
 
@@ -68,6 +67,9 @@ extern void ivf_model_release_with(IvfModel *m, MemoryContext cxt);
 /* A copy of the metapage, checked. */
 extern void ivf_meta_read(Relation index, IvfMetaData *meta);
 
+/* The heads of the rows without code, for index/tids.h. */
+extern ViTidHeads *ivf_tid_heads(Page meta);
+
 /* The model's bytes as they are written to the tape. */
 extern Size ivf_model_bytes(const IvfModel *m);
 extern void ivf_model_serialize(const IvfModel *m, char *out);
@@ -103,33 +105,6 @@ extern void ivf_block_clear(IvfBlock block, int i);
 
 /* An empty block of a list. */
 extern void ivf_block_init(const IvfModel *m, IvfBlock block, uint32 list);
-
-/* ---- threads ---- */
-
-extern int	ivf_build_threads(void);
-
-/* Environment of the math room: memory from cxt, polls for interrupts. */
-extern void ivf_env(VmEnv *env, MemoryContext cxt, uint64 seed);
-
-/* ---- chains ---- */
-
-/*
- * Position in a chain. Links of a damaged index can lead back: a position is
- * remembered at each power of two (Brent), so that a ring is met again within
- * three times its length, without memory.
- */
-typedef struct IvfWalk
-{
-	uint64		n;
-	BlockNumber blkno;
-	int			idx;
-} IvfWalk;
-
-/* Counts a step to a block (idx 0 in chains of pages); raises on a ring. */
-extern void ivf_walk(Relation index, IvfWalk *walk, BlockNumber blkno, int idx);
-
-/* Raises: a link leads to what it cannot lead to. */
-extern void ivf_broken_link(Relation index, BlockNumber blkno) __attribute__((noreturn));
 
 /* ---- routing (ivfroute.c) ---- */
 

@@ -26,7 +26,6 @@
 #include <math.h>
 
 #include "access/tableam.h"
-#include "access/parallel.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
@@ -35,6 +34,7 @@
 #include "utils/memutils.h"
 
 #include "am/ivf/ivfbuild.h"
+#include "index/build.h"
 #include "math/par.h"
 #include "simd/simd.h"
 
@@ -50,7 +50,6 @@ static void rotate_rows(void *arg, int thread, size_t from, size_t to);
 static void encode_rows(void *arg, int thread, size_t from, size_t to);
 static uint32 nearest_leaf(IvfBuild *b, size_t row);
 static void put_uncoded(IvfBuild *b, int sort, ItemPointer tid);
-static int	check_dims(Relation index, const VecOpclass *oc);
 
 char *
 ivfbuildphasename(int64 phase)
@@ -127,71 +126,18 @@ begin_build(IvfBuild *b, Relation heap, Relation index, IndexInfo *info)
 	b->memory = (Size) maintenance_work_mem * 1024;
 	b->seed = vp_seed(BUILD_SEED);
 	b->rand = b->seed;
-	ivf_env(&b->env, b->cxt, b->seed);
+	vi_env(&b->env, b->cxt, b->seed);
 	b->m = palloc0(sizeof(IvfModel));
 	b->m->cxt = b->cxt;
-	ivf_model_choose(b->m, oc, check_dims(index, oc), b->opts->quantizer, b->opts->bits);
+	ivf_model_choose(b->m, oc, vi_check_dims(index, oc, "ivf"), b->opts->quantizer, b->opts->bits);
 	vm_rotation_init(&b->m->rot, b->m->dims, b->seed, palloc(vm_rotation_bytes(b->m->dims)));
 	MemoryContextSwitchTo(old);
-}
-
-static int
-check_dims(Relation index, const VecOpclass *oc)
-{
-	int			dims = vi_index_dims(index);
-
-	if (dims == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("column does not have dimensions"),
-				 errhint("Declare them, as in vector(768), or index an expression such as (embedding::vector(768)).")));
-	if (dims > oc->max_dims)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("column cannot have more than %d dimensions for ivf index", oc->max_dims)));
-	return dims;
 }
 
 void *
 ivf_build_alloc(IvfBuild *b, Size bytes)
 {
 	return b->env.alloc(b->env.arg, bytes);
-}
-
-static void *
-env_alloc(void *arg, size_t bytes)
-{
-	char	   *p = MemoryContextAllocHuge((MemoryContext) arg, bytes + VP_ALIGN);
-
-	return (void *) VP_ROUND_UP((uintptr_t) p, VP_ALIGN);
-}
-
-static void
-env_poll(void *arg)
-{
-	CHECK_FOR_INTERRUPTS();
-}
-
-void
-ivf_env(VmEnv *env, MemoryContext cxt, uint64 seed)
-{
-	env->alloc = env_alloc;
-	env->poll = env_poll;
-	env->arg = cxt;
-	env->nthreads = ivf_build_threads();
-	env->seed = seed;
-}
-
-/* One thread where the server already runs one process per core. */
-int
-ivf_build_threads(void)
-{
-	int			threads = vecpg_build_threads > 0 ? vecpg_build_threads :
-		max_parallel_maintenance_workers + 1;
-
-	if (IsParallelWorker() || vecpg_is_autovacuum())
-		return 1;
-	return Max(1, Min(threads, vm_par_cores()));
 }
 
 /* ---- assign: rows in batches ---- */
@@ -202,7 +148,6 @@ begin_assign(IvfBuild *b, ForkNumber fork)
 	IvfModel   *m = b->m;
 	Size		rowsize = MAXALIGN(sizeof(IvfSpoolRow) + m->sdim / 8);
 	Size		wide = Max(m->dim, m->dims);
-	int			sort;
 	Size		batch = Max(b->memory / 8 / (sizeof(float) * 3 * wide), 64);
 
 	b->batch = (int) Min(batch, IVF_BATCH);
@@ -219,8 +164,7 @@ begin_assign(IvfBuild *b, ForkNumber fork)
 	b->bulk = vs_bulk_begin(b->index, fork);
 	/* The metapage comes last: only then are the places of all else known. */
 	vs_bulk_reserve(b->bulk);
-	for (sort = 0; sort < IVF_TIDS_SORTS; sort++)
-		b->tids_head[sort] = InvalidBlockNumber;
+	vi_tids_build_begin(&b->tids);
 	ivf_spool_begin(b, b->memory / 2);
 	ivf_calibrate_begin(b);
 }
@@ -235,7 +179,7 @@ assign_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 
 	if (isnull[0])
 	{
-		put_uncoded(b, IVF_TIDS_NULL, tid);
+		put_uncoded(b, VI_TIDS_NULL, tid);
 		return;
 	}
 	old = MemoryContextSwitchTo(b->tmp);
@@ -275,7 +219,7 @@ flush_batch(IvfBuild *b)
 
 		if (b->class[i] != VI_FINITE)
 		{
-			put_uncoded(b, b->class[i] == VI_NAN ? IVF_TIDS_NAN : IVF_TIDS_WILD, &b->tid[i]);
+			put_uncoded(b, vi_tids_sort(b->class[i]), &b->tid[i]);
 			continue;
 		}
 		vs_tid_set(&row->tid, &b->tid[i]);

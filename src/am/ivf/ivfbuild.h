@@ -12,6 +12,7 @@
 #define VECPG_IVFBUILD_H
 
 #include "am/ivf/ivf.h"
+#include "math/kmeans.h"
 #include "pg/options.h"
 #include "storage/buffile.h"
 
@@ -128,9 +129,7 @@ typedef struct IvfBuild
 	int			rest_entries;
 	IvfSpool	spool;
 	IvfCalibration cal;
-	/* rows without code: the page being filled and the one before it */
-	PGAlignedBlock tids_page[IVF_TIDS_SORTS];
-	BlockNumber tids_head[IVF_TIDS_SORTS];
+	ViTidsBuild tids;			/* rows without code */
 
 	double		heap_tuples;
 	double		index_tuples;

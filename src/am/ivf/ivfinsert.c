@@ -1,7 +1,8 @@
 /*
  * ivfinsert.c -- aminsert: one row into its list, or into the rows without code.
  *
- * What it is not: the choice of the list (ivfroute.c) or its split (ivfsplit.c).
+ * What it is not: the choice of the list (ivfroute.c) or its split (ivfsplit.c),
+ * or the pages of rows without code (index/tids.c).
  *
  * A row changes two pages in one WAL record: a slot of its list's block and a
  * slot of a refine page. Only when the list has no empty slot does a new block
@@ -22,6 +23,7 @@
 #include "utils/memutils.h"
 
 #include "am/ivf/ivf.h"
+#include "index/chain.h"
 #include "simd/simd.h"
 
 /* Blocks looked at for an empty slot before a new one is taken. */
@@ -59,7 +61,6 @@ static void put_row(IvfInsert *in, VsChange *change, IvfBlock block, int slot, R
 static void find_refine_slot(IvfInsert *in, RefineSlot *ref);
 static void write_wide_rest(IvfInsert *in, RefineSlot *ref);
 static void release_refine(IvfInsert *in, RefineSlot *ref);
-static void insert_uncoded(IvfInsert *in, int sort);
 static int	empty_slot(IvfBlock block);
 
 bool
@@ -78,7 +79,7 @@ ivfinsert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 	ivf_model_release_with(m, cxt);
 	vs_tid_set(&in.tid, tid);
 	if (isnull[0])
-		insert_uncoded(&in, IVF_TIDS_NULL);
+		vi_tids_insert(index, heap, VS_IVF_META, ivf_tid_heads, VI_TIDS_NULL, tid);
 	else
 	{
 		Vector	   *v = DatumGetVector(values[0]);
@@ -91,7 +92,7 @@ ivfinsert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 		if (class == VI_FINITE)
 			insert_coded(&in);
 		else
-			insert_uncoded(&in, class == VI_NAN ? IVF_TIDS_NAN : IVF_TIDS_WILD);
+			vi_tids_insert(index, heap, VS_IVF_META, ivf_tid_heads, vi_tids_sort(class), tid);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
@@ -196,7 +197,7 @@ insert_in_new_block(IvfInsert *in)
 	}
 	/* It would be locked twice. */
 	if (in->route.head_blkno == in->route.dir_blkno)
-		ivf_broken_link(in->index, in->route.head_blkno);
+		vi_broken_link(in->index, in->route.head_blkno);
 	buf = ivf_block_page(in->index, in->heap, m, page, in->route.dir_idx, &idx, &fresh);
 	find_refine_slot(in, &ref);
 
@@ -361,52 +362,4 @@ release_refine(IvfInsert *in, RefineSlot *ref)
 	if (ref->idx == in->m->refine_per_page - 1)
 		vs_record_space(in->index, BufferGetBlockNumber(ref->buf), 0);
 	UnlockReleaseBuffer(ref->buf);
-}
-
-/* ---- rows without code ---- */
-
-/* To the head page of one of the sort's chains, or to a new head. */
-static void
-insert_uncoded(IvfInsert *in, int sort)
-{
-	int			chain = MyProcPid % IVF_TIDS_CHAINS;
-	BlockNumber head = in->meta.tids_head[sort][chain];
-	Buffer		metabuf;
-	Buffer		buf;
-	Page		page;
-	IvfTidsPage tids;
-	VsChange	change;
-
-	if (head != InvalidBlockNumber)
-	{
-		page = vs_read_if(in->index, head, VS_IVF_TIDS, BUFFER_LOCK_EXCLUSIVE, NULL, &buf);
-		if (page != NULL)
-		{
-			if (vs_opaque(page)->owner == (uint32) sort && IvfPageTids(page)->count < IVF_TIDS_PER_PAGE)
-			{
-				vs_change_begin(&change, in->index);
-				tids = IvfPageTids(vs_change_page(&change, buf, false));
-				tids->tid[tids->count++] = in->tid;
-				vs_change_commit(&change);
-				UnlockReleaseBuffer(buf);
-				return;
-			}
-			UnlockReleaseBuffer(buf);
-		}
-	}
-	/* Meanwhile another backend may have put a new head: two heads do no harm. */
-	page = vs_read(in->index, IVF_META_BLKNO, VS_IVF_META, BUFFER_LOCK_EXCLUSIVE, &metabuf);
-	head = IvfPageMeta(page)->tids_head[sort][chain];
-	buf = vs_new_page(in->index, in->heap);
-	vs_change_begin(&change, in->index);
-	page = vs_change_page(&change, buf, true);
-	vs_page_init(page, VS_IVF_TIDS, sort);
-	vs_opaque(page)->next = head;
-	tids = IvfPageTids(page);
-	tids->tid[tids->count++] = in->tid;
-	IvfPageMeta(vs_change_page(&change, metabuf, false))->tids_head[sort][chain] =
-		BufferGetBlockNumber(buf);
-	vs_change_commit(&change);
-	UnlockReleaseBuffer(buf);
-	UnlockReleaseBuffer(metabuf);
 }

@@ -43,6 +43,12 @@ ivf_meta_read(Relation index, IvfMetaData *meta)
 	check_meta(index, meta);
 }
 
+ViTidHeads *
+ivf_tid_heads(Page meta)
+{
+	return &IvfPageMeta(meta)->tids;
+}
+
 /* What later code takes on trust is checked here, once per read. */
 static void
 check_meta(Relation index, const IvfMetaData *meta)

@@ -18,23 +18,13 @@
 #include "storage/block.h"
 #include "storage/itemptr.h"
 
+#include "index/tids.h"
 #include "quant/quant.h"
 #include "store/vpage.h"
 
 #define IVF_META_BLKNO 0
 #define IVF_MAGIC 0x49564650	/* "IVFP" */
 #define IVF_FORMAT 1
-
-/*
- * Rows that have no code, in chains of tids: rows without a vector, rows whose
- * every distance is NaN, rows whose distances may overflow (index/vindex.h).
- * Several chains of each sort, so that inserting backends seldom meet.
- */
-#define IVF_TIDS_NULL 0
-#define IVF_TIDS_NAN 1
-#define IVF_TIDS_WILD 2
-#define IVF_TIDS_SORTS 3
-#define IVF_TIDS_CHAINS 4
 
 /*
  * ---- recall curve: effort against measured recall (ivfcalibrate.c) ----
@@ -88,7 +78,7 @@ typedef struct IvfMetaData
 	uint32		swept_epoch;	/* split_epoch whose moved blocks are all free */
 	double		rows_built;		/* rows with a code when built */
 	int64		build_time;		/* TimestampTz */
-	BlockNumber tids_head[IVF_TIDS_SORTS][IVF_TIDS_CHAINS];
+	ViTidHeads	tids;			/* rows without code */
 	IvfCurve	curve[IVF_CURVES];
 } IvfMetaData;
 typedef IvfMetaData *IvfMeta;
@@ -207,24 +197,5 @@ StaticAssertDecl(offsetof(IvfRefineData, code) == 8, "IvfRefineData header");
 #define IVF_REFINE_PER_PAGE(rowsize) \
 	((int) ((rowsize) <= VS_USABLE ? VS_USABLE / (rowsize) : 1))
 #define IVF_REFINE(page, rowsize, i) ((IvfRefine) (PageGetContents(page) + (Size) (i) * (rowsize)))
-
-/*
- * ---- pages of tids without codes: owner = sort ----
- *
- * Chains grow at the head: the head page takes new tids, a full one gets a new
- * head before it.
- */
-
-typedef struct IvfTidsPageData
-{
-	uint32		count;
-	uint32		unused;
-	VsTid		tid[FLEXIBLE_ARRAY_MEMBER];
-} IvfTidsPageData;
-typedef IvfTidsPageData *IvfTidsPage;
-
-#define IvfPageTids(page) ((IvfTidsPage) PageGetContents(page))
-#define IVF_TIDS_PER_PAGE \
-	((uint32) ((VS_USABLE - offsetof(IvfTidsPageData, tid)) / sizeof(VsTid)))
 
 #endif							/* VECPG_IVFPAGE_H */

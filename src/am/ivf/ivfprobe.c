@@ -15,11 +15,11 @@
 
 #include <math.h>
 
-#include "access/xlog.h"
 #include "executor/instrument.h"
 #include "miscadmin.h"
 
 #include "am/ivf/ivfscan.h"
+#include "index/chain.h"
 #include "pg/options.h"
 #include "simd/simd.h"
 
@@ -29,19 +29,7 @@
 static void open_partition(IvfScan s, int part);
 static void read_list(IvfScan s, const IvfListRef *ref);
 static void take_block(IvfScan s, const IvfListRef *ref, IvfBlock block);
-static void stale_link(IvfScan s, BlockNumber blkno);
 static void drop_seen_twice(IvfScan s);
-
-void *
-ivf_scan_grow(IvfScan s, void *array, size_t *cap, size_t need, Size size)
-{
-	if (need <= *cap)
-		return array;
-	*cap = Max(need, Max(*cap * 2, 64));
-	if (array == NULL)
-		return MemoryContextAllocHuge(s->cxt, *cap * size);
-	return repalloc_huge(array, *cap * size);
-}
 
 void
 ivf_probe_begin(IvfScan s)
@@ -83,7 +71,7 @@ ivf_probe_until(IvfScan s, int64 lists)
 	instr_time	t;
 	size_t		ahead;
 
-	IVF_TRACE_BEGIN(t);
+	VI_TRACE_BEGIN(t);
 	while (s->nparts > 0 && (s->opened < IVF_OPEN_MIN || (int64) s->nlists < want))
 	{
 		VpHeapItem	part = vp_heap_pop(s->parts, &s->nparts);
@@ -92,9 +80,9 @@ ivf_probe_until(IvfScan s, int64 lists)
 		s->opened++;
 	}
 	vp_heap_build(s->queue, s->nqueue);
-	IVF_TRACE_END(t, s->count.centroids_us);
+	VI_TRACE_END(t, s->count.centroids_us);
 
-	IVF_TRACE_BEGIN(t);
+	VI_TRACE_BEGIN(t);
 	if (s->cold)
 	{
 		/* A heap's array begins with its smallest items, roughly in order. */
@@ -116,7 +104,7 @@ ivf_probe_until(IvfScan s, int64 lists)
 		s->count.lists++;
 	}
 	drop_seen_twice(s);
-	IVF_TRACE_END(t, s->count.lists_us);
+	VI_TRACE_END(t, s->count.lists_us);
 }
 
 bool
@@ -134,7 +122,7 @@ open_partition(IvfScan s, int part)
 	IvfModel   *m = s->m;
 	Relation	index = s->scan->indexRelation;
 	BlockNumber blkno = m->part_head[part];
-	IvfWalk		walk = {0};
+	ViWalk		walk = {0};
 	VqPoint		p;
 
 	p.y = s->y;
@@ -150,10 +138,10 @@ open_partition(IvfScan s, int part)
 		size_t		cap = s->lists_cap;
 		uint32		i;
 
-		ivf_walk(index, &walk, blkno, 0);
+		vi_walk(index, &walk, blkno, 0);
 		s->count.pages++;
-		s->lists = ivf_scan_grow(s, s->lists, &cap, s->nlists + n, sizeof(IvfListRef));
-		s->queue = ivf_scan_grow(s, s->queue, &s->lists_cap, s->nlists + n, sizeof(VpHeapItem));
+		s->lists = vi_grow(s->cxt, s->lists, &cap, s->nlists + n, sizeof(IvfListRef));
+		s->queue = vi_grow(s->cxt, s->queue, &s->lists_cap, s->nlists + n, sizeof(VpHeapItem));
 		for (i = 0; i < n; i++)
 		{
 			IvfDirEntry e = IVF_DIR_ENTRY(page, m->entry_size, i);
@@ -183,7 +171,7 @@ read_list(IvfScan s, const IvfListRef *ref)
 	BlockNumber blkno = ref->head_blkno;
 	int			idx = ref->head_idx;
 	int64		misses = pgBufferUsage.shared_blks_read;
-	IvfWalk		walk = {0};
+	ViWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -193,7 +181,7 @@ read_list(IvfScan s, const IvfListRef *ref)
 
 		s->count.pages++;
 		if (page == NULL)
-			stale_link(s, here);
+			vi_stale_link(index, here);
 		do
 		{
 			IvfBlock	block = IVF_BLOCK(page, s->m->sdim, idx);
@@ -201,9 +189,9 @@ read_list(IvfScan s, const IvfListRef *ref)
 			if (idx >= s->m->blocks_per_page || block->list != ref->list)
 			{
 				UnlockReleaseBuffer(buf);
-				stale_link(s, here);
+				vi_stale_link(index, here);
 			}
-			ivf_walk(index, &walk, here, idx);
+			vi_walk(index, &walk, here, idx);
 			take_block(s, ref, block);
 			blkno = block->next_blkno;
 			idx = block->next_idx;
@@ -212,23 +200,6 @@ read_list(IvfScan s, const IvfListRef *ref)
 	}
 	if (pgBufferUsage.shared_blks_read != misses)
 		s->cold = true;
-}
-
-/*
- * A link led to a page that is something else now. On the primary the xid
- * horizon forbids it while our snapshot lives; a standby has no such horizon
- * unless hot_standby_feedback is on.
- */
-static void
-stale_link(IvfScan s, BlockNumber blkno)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("index \"%s\" was reorganised while it was scanned",
-						RelationGetRelationName(s->scan->indexRelation)),
-				 errhint("Repeat the query, or set hot_standby_feedback on this standby.")));
-	ivf_broken_link(s->scan->indexRelation, blkno);
 }
 
 static void
@@ -241,14 +212,14 @@ grow_candidates(IvfScan s)
 	if (need <= c->cap)
 		return;
 	cap = c->cap;
-	c->est = ivf_scan_grow(s, c->est, &cap, need, sizeof(float));
+	c->est = vi_grow(s->cxt, c->est, &cap, need, sizeof(float));
 	cap = c->cap;
-	c->tid = ivf_scan_grow(s, c->tid, &cap, need, sizeof(VsTid));
+	c->tid = vi_grow(s->cxt, c->tid, &cap, need, sizeof(VsTid));
 	cap = c->cap;
-	c->ref_blkno = ivf_scan_grow(s, c->ref_blkno, &cap, need, sizeof(BlockNumber));
+	c->ref_blkno = vi_grow(s->cxt, c->ref_blkno, &cap, need, sizeof(BlockNumber));
 	cap = c->cap;
-	c->ref_idx = ivf_scan_grow(s, c->ref_idx, &cap, need, sizeof(uint16));
-	c->low = ivf_scan_grow(s, c->low, &c->cap, need, sizeof(float));
+	c->ref_idx = vi_grow(s->cxt, c->ref_idx, &cap, need, sizeof(uint16));
+	c->low = vi_grow(s->cxt, c->low, &c->cap, need, sizeof(float));
 }
 
 static void
@@ -271,7 +242,7 @@ take_block(IvfScan s, const IvfListRef *ref, IvfBlock block)
 
 		if (s->m->oc->metric == VQ_IP)
 		{
-			gadd -= s->mean_dot;
+			gadd -= s->interval.mean_dot;
 			gerr *= sqrtf(s->ynorm2);
 		}
 		else
@@ -323,61 +294,4 @@ drop_seen_twice(IvfScan s)
 			c->low[i] = c->est[i] = INFINITY;
 	}
 	s->nseen = c->n;
-}
-
-/* ---- rows without code ---- */
-
-/* Fills s->tids with all rows of a sort. */
-void
-ivf_probe_tids(IvfScan s, int sort)
-{
-	Relation	index = s->scan->indexRelation;
-	IvfMetaData now;
-	size_t		cap = 0;
-	int			chain;
-
-	s->ntids = s->next_tid = 0;
-	s->tids = NULL;
-	ivf_meta_read(index, &now);
-	for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
-	{
-		BlockNumber blkno = now.tids_head[sort][chain];
-		IvfWalk		walk = {0};
-
-		while (blkno != InvalidBlockNumber)
-		{
-			Buffer		buf;
-			Page		page;
-			IvfTidsPage tids;
-			uint32		i;
-
-			CHECK_FOR_INTERRUPTS();
-			ivf_walk(index, &walk, blkno, 0);
-			page = vs_read_if(index, blkno, VS_IVF_TIDS, BUFFER_LOCK_SHARE, NULL, &buf);
-			if (page == NULL)
-			{
-				/* Emptied and freed since we read the link; the chain goes on. */
-				page = vs_read_if(index, blkno, VS_FREE, BUFFER_LOCK_SHARE, NULL, &buf);
-				if (page == NULL)
-					stale_link(s, blkno);
-				blkno = vs_opaque(page)->next;
-				UnlockReleaseBuffer(buf);
-				continue;
-			}
-			if (vs_opaque(page)->owner != (uint32) sort)
-			{
-				UnlockReleaseBuffer(buf);
-				stale_link(s, blkno);
-			}
-			tids = IvfPageTids(page);
-			s->count.pages++;
-			s->tids = ivf_scan_grow(s, s->tids, &cap, s->ntids + IVF_TIDS_PER_PAGE,
-									sizeof(ItemPointerData));
-			for (i = 0; i < Min(tids->count, IVF_TIDS_PER_PAGE); i++)
-				if (!vs_tid_empty(&tids->tid[i]))
-					vs_tid_get(&tids->tid[i], &s->tids[s->ntids++]);
-			blkno = vs_opaque(page)->next;
-			UnlockReleaseBuffer(buf);
-		}
-	}
 }

@@ -9,14 +9,10 @@
  * next lower estimate exceeds the quota-th smallest upper value found.
  *
  * IVF_BY_BOUND: refine codes of 6 bits and more place most rows for good; the
- * heap row is read (ivfscan.c) only where two intervals overlap.
+ * heap row is read (index/order.c) only where two intervals overlap.
  * IVF_BY_RERANK: coarser codes would leave hundreds of rows in doubt, so heap
  * rows are read, under the scan's own snapshot, in the order of
  * est - eps * error until the quota is certain.
- *
- * The executor could recheck bounds in its reorder queue instead. Measured on
- * mnist, that takes 12 heap rows with their vectors detoasted where this takes
- * 5, since its queue needs the certain bound and one row more to be released.
  */
 #include "postgres.h"
 
@@ -38,9 +34,7 @@ static void select_candidates(IvfScan s, double limit);
 static void refine_selected(IvfScan s);
 static bool refine_one(IvfScan s, uint32 cand);
 static bool read_refine(IvfScan s, uint32 cand, VqBound *bound, int *part);
-static void to_value(IvfScan s, const VqBound *b, int part, IvfRow *row);
-static void topk_reset(IvfScan s);
-static void topk_add(IvfScan s, double hi);
+static bool exact_value(void *arg, ViOrderRow *row);
 static double low_value(IvfScan s, float low);
 static float quota_threshold(IvfScan s);
 
@@ -56,8 +50,8 @@ ivf_refine_step(IvfScan s)
 	float		limit;
 	float		before = -INFINITY;
 
-	IVF_TRACE_BEGIN(t);
-	topk_reset(s);
+	VI_TRACE_BEGIN(t);
+	vi_order_quota(&s->order, s->quota);
 	limit = quota_threshold(s);
 	for (;;)
 	{
@@ -67,15 +61,15 @@ ivf_refine_step(IvfScan s)
 		 * Rows that turned out dead, or farther than estimated, leave the quota
 		 * open beyond what was selected.
 		 */
-		if (limit == INFINITY || low_value(s, limit) >= s->kth)
+		if (limit == INFINITY || low_value(s, limit) >= s->order.kth)
 			break;
-		limit = s->kth == INFINITY ? INFINITY : (float) (vi_unvalue(s->m->oc, s->kth) * (1 + 1e-6));
+		limit = s->order.kth == INFINITY ? INFINITY : (float) (vi_unvalue(s->m->oc, s->order.kth) * (1 + 1e-6));
 		/* Near zero, or under a negative inner product, rounding stands still. */
 		if (!(limit > before))
 			limit = INFINITY;
 		before = limit;
 	}
-	IVF_TRACE_END(t, s->count.refine_us);
+	VI_TRACE_END(t, s->count.refine_us);
 }
 
 /* Best first, until the next lower estimate exceeds the quota-th upper value. */
@@ -88,13 +82,13 @@ refine_selected(IvfScan s)
 
 		if (s->nmid > 0 && (double) s->mid[0].key <= next)
 		{
-			if ((double) s->mid[0].key > s->kth)
+			if ((double) s->mid[0].key > s->order.kth)
 				return;
-			ivf_rerank_row(s, vp_heap_pop(s->mid, &s->nmid).item);
+			vi_order_settle(&s->order, vp_heap_pop(s->mid, &s->nmid).item);
 			continue;
 		}
 		/* What is left stays a candidate for the next step. */
-		if (s->nchosen == 0 || next > s->kth)
+		if (s->nchosen == 0 || next > s->order.kth)
 			return;
 		refine_one(s, vp_heap_pop(s->chosen, &s->nchosen).item);
 	}
@@ -108,7 +102,7 @@ select_candidates(IvfScan s, double limit)
 	size_t		i;
 	size_t		n = 0;
 
-	s->chosen = ivf_scan_grow(s, s->chosen, &s->chosen_cap, Max(c->n, 1), sizeof(VpHeapItem));
+	s->chosen = vi_grow(s->cxt, s->chosen, &s->chosen_cap, Max(c->n, 1), sizeof(VpHeapItem));
 	for (i = 0; i < c->n; i++)
 	{
 		/* +inf is an empty slot or a row already taken. */
@@ -143,7 +137,7 @@ quota_threshold(IvfScan s)
 
 	if (c->n == quota || quota == 0)
 		return INFINITY;
-	s->chosen = ivf_scan_grow(s, s->chosen, &s->chosen_cap, c->n, sizeof(VpHeapItem));
+	s->chosen = vi_grow(s->cxt, s->chosen, &s->chosen_cap, c->n, sizeof(VpHeapItem));
 	for (i = 0; i < c->n; i++)
 	{
 		float		upper;
@@ -166,127 +160,6 @@ quota_threshold(IvfScan s)
 	return n < quota ? INFINITY : limit;
 }
 
-/* ---- the quota smallest upper values of rows ---- */
-
-static void
-topk_down(double *h, size_t n, size_t i)
-{
-	double		moving = h[i];
-
-	for (;;)
-	{
-		size_t		child = 2 * i + 1;
-
-		if (child >= n)
-			break;
-		if (child + 1 < n && h[child + 1] > h[child])
-			child++;
-		if (h[child] <= moving)
-			break;
-		h[i] = h[child];
-		i = child;
-	}
-	h[i] = moving;
-}
-
-static void
-topk_add(IvfScan s, double hi)
-{
-	size_t		i;
-
-	if (s->ntopk < (size_t) s->quota)
-	{
-		i = s->ntopk++;
-		while (i > 0 && s->topk[(i - 1) / 2] < hi)
-		{
-			s->topk[i] = s->topk[(i - 1) / 2];
-			i = (i - 1) / 2;
-		}
-		s->topk[i] = hi;
-	}
-	else if (hi < s->topk[0])
-	{
-		s->topk[0] = hi;
-		topk_down(s->topk, s->ntopk, 0);
-	}
-	if (s->ntopk == (size_t) s->quota)
-		s->kth = s->topk[0];
-}
-
-/* For a new quota: from all rows known so far. */
-static void
-topk_reset(IvfScan s)
-{
-	size_t		i;
-
-	if (s->topk)
-		pfree(s->topk);
-	s->topk = MemoryContextAllocHuge(s->cxt, sizeof(double) * s->quota);
-	s->ntopk = 0;
-	s->kth = INFINITY;
-	for (i = 0; i < s->nrows; i++)
-		if (s->mode == IVF_BY_BOUND || s->rows[i].exact)
-			topk_add(s, s->rows[i].hi);
-}
-
-/* ---- rows ---- */
-
-void
-ivf_add_row(IvfScan s, const VsTid *tid, const IvfRow *value)
-{
-	IvfRow	   *row;
-
-	s->rows = ivf_scan_grow(s, s->rows, &s->rows_cap, s->nrows + 1, sizeof(IvfRow));
-	row = &s->rows[s->nrows++];
-	*row = *value;
-	row->tid = *tid;
-}
-
-void
-ivf_ready_push(IvfScan s, uint32 row)
-{
-	IvfReady   *h;
-	/* NaN, which has an infinite lo, comes after infinite values. */
-	double		lo = s->rows[row].nan ? INFINITY : Min(s->rows[row].lo, DBL_MAX);
-	size_t		i;
-
-	s->ready = ivf_scan_grow(s, s->ready, &s->ready_cap, s->nready + 1, sizeof(IvfReady));
-	h = s->ready;
-	i = s->nready++;
-	while (i > 0 && lo < h[(i - 1) / 2].lo)
-	{
-		h[i] = h[(i - 1) / 2];
-		i = (i - 1) / 2;
-	}
-	h[i].lo = lo;
-	h[i].row = row;
-}
-
-uint32
-ivf_ready_pop(IvfScan s)
-{
-	IvfReady   *h = s->ready;
-	uint32		row = h[0].row;
-	IvfReady	moving = h[--s->nready];
-	size_t		i = 0;
-
-	for (;;)
-	{
-		size_t		child = 2 * i + 1;
-
-		if (child >= s->nready)
-			break;
-		if (child + 1 < s->nready && h[child + 1].lo < h[child].lo)
-			child++;
-		if (!(h[child].lo < moving.lo))
-			break;
-		h[i] = h[child];
-		i = child;
-	}
-	h[i] = moving;
-	return row;
-}
-
 /* ---- refine codes ---- */
 
 /*
@@ -297,9 +170,10 @@ static bool
 refine_one(IvfScan s, uint32 cand)
 {
 	IvfCandidates *c = &s->cand;
-	IvfRow		row = {-INFINITY, INFINITY};
+	ViOrderRow	row = {-INFINITY, INFINITY};
 	VqBound		bound;
 	int			part;
+	uint32		at;
 
 	CHECK_FOR_INTERRUPTS();
 	if (s->m->codec)
@@ -310,24 +184,21 @@ refine_one(IvfScan s, uint32 cand)
 			return false;
 		}
 		if (!s->wild)
-			to_value(s, &bound, part, &row);
+			vi_interval(&s->interval, &bound, s->part_dist2[part], &row.lo, &row.hi);
 	}
 	else
 		row.lo = low_value(s, c->low[cand]);
 	c->low[cand] = INFINITY;
-	ivf_add_row(s, &c->tid[cand], &row);
+	at = ivf_keep_row(s, &c->tid[cand], &row);
 	if (s->mode == IVF_BY_BOUND)
-	{
-		topk_add(s, row.hi);
-		ivf_ready_push(s, s->nrows - 1);
-	}
+		vi_order_ready(&s->order, at);
 	else
 	{
 		/* Rounded down: a float key must not pass a double value. */
 		float		key = nextafterf((float) row.lo, -INFINITY);
 
-		s->mid = ivf_scan_grow(s, s->mid, &s->mid_cap, s->nmid + 1, sizeof(VpHeapItem));
-		vp_heap_push(s->mid, &s->nmid, key, s->nrows - 1);
+		s->mid = vi_grow(s->cxt, s->mid, &s->mid_cap, s->nmid + 1, sizeof(VpHeapItem));
+		vp_heap_push(s->mid, &s->nmid, key, at);
 	}
 	return true;
 }
@@ -411,105 +282,44 @@ low_value(IvfScan s, float low)
 	return low == -INFINITY ? -INFINITY : vi_value(s->m->oc, low);
 }
 
-/*
- * A bound of the rotated space becomes an interval of what the operator
- * computes. Slack for the rotation's and the operator's own float32 rounding
- * is added on both sides. The code's error e has a direction that the random
- * rotation makes independent of the query's, so that the part of the certain
- * interval used is refine_eps = eps / sqrt(dim - 1) of it: eps standard
- * deviations.
- */
-static void
-to_value(IvfScan s, const VqBound *b, int part, IvfRow *row)
-{
-	IvfModel   *m = s->m;
-	double		ulps = (m->dim / 8.0 + 32) / 16777216.0;
-	double		est = b->steer;
-	double		below = b->steer - b->lo;
-	double		above = b->hi - b->steer;
-	double		half = (b->hi - b->lo) / 2 * s->refine_eps;
-	double		slack;
-
-	if (m->oc->metric == VQ_IP)
-	{
-		double		x = m->mean_norm + sqrt(Max(s->part_dist2[part], 0)) + s->magnitude;
-
-		est -= s->mean_dot;
-		slack = ulps * s->magnitude * (x + fabs(b->est) / Max(s->magnitude, 1e-30));
-	}
-	else
-	{
-		double		x = s->magnitude + sqrt(Max(b->hi, 0));
-
-		slack = ulps * (s->magnitude * s->magnitude + x * x);
-	}
-	if (!(est - below - slack >= -FLT_MAX) || !(est + above + slack <= FLT_MAX))
-		return;					/* keeps (-inf, +inf) */
-	row->lo = vi_value(m->oc, est - Min(half, below) - slack);
-	row->hi = vi_value(m->oc, est + Min(half, above) + slack);
-}
-
 /* ---- heap rows ---- */
-
-/*
- * Standard deviations within which a bound mode's interval holds: two in a
- * billion lie outside, and all that can happen then is that two rows whose
- * distances are nearly equal change places.
- */
-#define BOUND_EPS 6.0f
 
 void
 ivf_refine_begin(IvfScan s)
 {
-	float		eps = s->mode == IVF_BY_BOUND ? BOUND_EPS : vecpg_epsilon;
-
 	s->fetch.index = s->scan->indexRelation;
 	s->fetch.heap = s->scan->heapRelation;
 	s->fetch.cxt = s->cxt;
-	/* Small dims: never more than the certain interval. */
-	s->refine_eps = Min(1, eps / sqrt(Max(s->m->dims - 1, 1)));
+	s->interval.oc = s->m->oc;
+	s->interval.dim = s->m->dim;
+	s->interval.mean_norm = s->m->mean_norm;
+	s->interval.share = vi_interval_share(s->mode == IVF_BY_BOUND ? VI_BOUND_EPS : vecpg_epsilon,
+										  s->m->dims);
+	s->order.exact = exact_value;
+	s->order.arg = s;
+	s->order.count = &s->count;
+	s->order.by_bound = s->mode == IVF_BY_BOUND;
 }
 
-/*
- * Gives row the operator's value for a heap row visible to the scan; false if
- * none is.
- */
-bool
-ivf_rerank(IvfScan s, const VsTid *tid, IvfRow *row)
+uint32
+ivf_keep_row(IvfScan s, const VsTid *tid, ViOrderRow *row)
 {
-	ItemPointerData at;
-	double		value = NAN;
-	Vector	   *v;
+	size_t		n = s->order.nrows;
+
+	s->row_tid = vi_grow(s->cxt, s->row_tid, &s->row_tid_cap, n + 1, sizeof(VsTid));
+	s->row_tid[n] = *tid;
+	row->item = n;
+	row->count = 1;
+	return vi_order_keep(&s->order, row);
+}
+
+static bool
+exact_value(void *arg, ViOrderRow *row)
+{
+	IvfScan		s = arg;
+	ItemPointerData tid;
 
 	s->count.reranked++;
-	vs_tid_get(tid, &at);
-	if (!vi_row_fetch(&s->fetch, &at, s->scan->xs_snapshot, &v))
-		return false;
-	if (v != NULL)
-	{
-		vt_check_expected_dim(s->m->dims, v->dim);
-		value = s->m->oc->distance(s->m->dims, v->x, s->raw);
-	}
-	vi_row_release(&s->fetch);
-	row->exact = true;
-	row->nan = isnan(value);
-	row->lo = row->hi = row->nan ? INFINITY : value;
-	return true;
-}
-
-/* Its interval becomes the operator's value; a row not visible goes. */
-void
-ivf_rerank_row(IvfScan s, uint32 row)
-{
-	instr_time	t;
-
-	IVF_TRACE_BEGIN(t);
-	if (ivf_rerank(s, &s->rows[row].tid, &s->rows[row]))
-	{
-		/* Under IVF_BY_BOUND its upper value is counted already. */
-		if (s->mode == IVF_BY_RERANK)
-			topk_add(s, s->rows[row].hi);
-		ivf_ready_push(s, row);
-	}
-	IVF_TRACE_END(t, s->count.rerank_us);
+	vs_tid_get(&s->row_tid[row->item], &tid);
+	return vi_exact_value(&s->fetch, s->m->oc, s->m->dims, s->raw, &tid, s->scan->xs_snapshot, row);
 }

@@ -14,6 +14,7 @@
 
 #include "am/ivf/ivf.h"
 #include "base/heap.h"
+#include "index/chain.h"
 #include "simd/simd.h"
 
 /* Lists whose head's page is looked at for a free block, its own included. */
@@ -65,39 +66,12 @@ ivf_route(Relation index, const IvfModel *m, const float *x, IvfRoute *route)
 	pfree(code);
 }
 
-void
-ivf_walk(Relation index, IvfWalk *walk, BlockNumber blkno, int idx)
-{
-	if (walk->n > 0 && blkno == walk->blkno && idx == walk->idx)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a chain that leads back to block %u",
-						RelationGetRelationName(index), blkno),
-				 errhint("Please REINDEX it.")));
-	walk->n++;
-	if ((walk->n & (walk->n - 1)) == 0)
-	{
-		walk->blkno = blkno;
-		walk->idx = idx;
-	}
-}
-
-void
-ivf_broken_link(Relation index, BlockNumber blkno)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" has a broken link to block %u",
-					RelationGetRelationName(index), blkno),
-			 errhint("Please REINDEX it.")));
-}
-
 static void
 scan_partition(Relation index, const IvfModel *m, const VqPoint *p, int part,
 			   IvfRoute *route, float *best, uint8 *code)
 {
 	BlockNumber blkno = m->part_head[part];
-	IvfWalk		walk = {0};
+	ViWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -106,7 +80,7 @@ scan_partition(Relation index, const IvfModel *m, const VqPoint *p, int part,
 		int			n = Min(IvfPageDir(page)->count, (uint32) m->entries_per_page);
 		int			i;
 
-		ivf_walk(index, &walk, blkno, 0);
+		vi_walk(index, &walk, blkno, 0);
 		for (i = 0; i < n; i++)
 		{
 			IvfDirEntry e = IVF_DIR_ENTRY(page, m->entry_size, i);
@@ -134,7 +108,7 @@ bool
 ivf_route_find(Relation index, const IvfModel *m, IvfRoute *route)
 {
 	BlockNumber blkno = m->part_head[route->part];
-	IvfWalk		walk = {0};
+	ViWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -143,7 +117,7 @@ ivf_route_find(Relation index, const IvfModel *m, IvfRoute *route)
 		int			n = Min(IvfPageDir(page)->count, (uint32) m->entries_per_page);
 		int			i;
 
-		ivf_walk(index, &walk, blkno, 0);
+		vi_walk(index, &walk, blkno, 0);
 		for (i = 0; i < n; i++)
 		{
 			IvfDirEntry e = IVF_DIR_ENTRY(page, m->entry_size, i);

@@ -10,13 +10,8 @@
  * given out at once and counted as late (relaxed_order), or dropped and
  * counted (strict_order); `off` ends the scan with its first step.
  *
- * In IVF_BY_BOUND a row whose interval meets no other leaves as it is: its
- * place is known, and neither its heap row nor its vector is read by us. Where
- * intervals overlap, the heap row gives the exact value. So the executor never
- * has to reorder: xs_recheckorderby is always false.
- *
- * Rows without code come where a sequential scan puts them: NaN after numbers,
- * NULL last, so that using the index never changes which rows exist.
+ * Within a step the order is index/order.c's; rows without code come where a
+ * sequential scan puts them (index/scan.h).
  */
 #include "postgres.h"
 
@@ -25,11 +20,7 @@
 #include <math.h>
 
 #include "access/relscan.h"
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "utils/float.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "am/ivf/ivfscan.h"
 #include "pg/options.h"
@@ -48,32 +39,23 @@ static void begin_query(IvfScan s);
 static void set_query(IvfScan s, const Vector *v);
 static void first_step(IvfScan s);
 static bool next_step(IvfScan s);
+static void add_wild(IvfScan s);
 static void probe_step(IvfScan s);
 static int64 rows_met(IvfScan s);
 static void choose_effort(IvfScan s);
 static bool emit_ready(IvfScan s);
 static bool emit_enumerated(IvfScan s);
 static bool emit_uncoded(IvfScan s);
-static void emit(IvfScan s, const VsTid *tid, double value, bool isnull);
 static void publish(IvfScan s);
 
 IndexScanDesc
 ivfbeginscan(Relation index, int nkeys, int norderbys)
 {
-	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
 	IvfScan		s = palloc0(sizeof(IvfScanData));
 
-	s->scan = scan;
-	s->base.limit = -1;
+	s->scan = vi_scan_begin(index, nkeys, norderbys, &s->base);
 	s->cxt = AllocSetContextCreate(CurrentMemoryContext, "ivf scan", ALLOCSET_DEFAULT_SIZES);
-	scan->opaque = s;
-	if (norderbys > 0)
-	{
-		scan->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
-		scan->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
-		memset(scan->xs_orderbynulls, true, sizeof(bool) * norderbys);
-	}
-	return scan;
+	return s->scan;
 }
 
 void
@@ -83,10 +65,7 @@ ivfrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int nor
 	ViScan		base = s->base;
 	MemoryContext cxt = s->cxt;
 
-	if (keys && scan->numberOfKeys > 0)
-		memmove(scan->keyData, keys, sizeof(ScanKeyData) * scan->numberOfKeys);
-	if (orderbys && scan->numberOfOrderBys > 0)
-		memmove(scan->orderByData, orderbys, sizeof(ScanKeyData) * scan->numberOfOrderBys);
+	vi_scan_keys(scan, keys, orderbys);
 	vi_row_end(&s->fetch);
 	publish(s);
 	MemoryContextReset(cxt);	/* releases the model as well */
@@ -117,12 +96,7 @@ ivfgettuple(IndexScanDesc scan, ScanDirection dir)
 	scan->xs_recheck = false;
 	if (!s->started)
 	{
-		if (!IsMVCCSnapshot(scan->xs_snapshot))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("non-MVCC snapshots are not supported with ivf")));
-		pgstat_count_index_scan(scan->indexRelation);
-		vecpg_count_search(scan);
+		vi_scan_start(scan, "ivf");
 		begin_query(s);
 		first_step(s);
 		s->started = true;
@@ -161,10 +135,10 @@ begin_query(IvfScan s)
 	IndexScanDesc scan = s->scan;
 	instr_time	t;
 
-	IVF_TRACE_BEGIN(t);
+	VI_TRACE_BEGIN(t);
 	s->m = ivf_model_get(scan->indexRelation, &s->meta);
 	ivf_model_release_with(s->m, s->cxt);
-	s->last = -INFINITY;
+	vi_order_begin(&s->order, s->cxt);
 	if (scan->numberOfOrderBys == 0)
 		s->mode = IVF_ENUMERATE;
 	else if (scan->orderByData[0].sk_flags & SK_ISNULL)
@@ -179,10 +153,10 @@ begin_query(IvfScan s)
 		set_query(s, DatumGetVector(scan->orderByData[0].sk_argument));
 		MemoryContextSwitchTo(old);
 	}
-	IVF_TRACE_END(t, s->count.prepare_us);
-	IVF_TRACE_BEGIN(t);
+	VI_TRACE_END(t, s->count.prepare_us);
+	VI_TRACE_BEGIN(t);
 	ivf_probe_begin(s);
-	IVF_TRACE_END(t, s->count.centroids_us);
+	VI_TRACE_END(t, s->count.centroids_us);
 }
 
 static void
@@ -217,8 +191,8 @@ set_query(IvfScan s, const Vector *v)
 
 		vm_rotate(&m->rot, prepared, ip ? NULL : m->mean, s->y);
 		if (ip)
-			s->mean_dot = vk->dot_f32(s->raw, m->mean, m->dims);
-		s->magnitude = (m->oc->normalise ? 1 : norm) + m->mean_norm;
+			s->interval.mean_dot = vk->dot_f32(s->raw, m->mean, m->dims);
+		s->interval.magnitude = (m->oc->normalise ? 1 : norm) + m->mean_norm;
 	}
 	for (i = 0; i < m->dim; i++)
 		s->ysum += s->y[i];
@@ -235,12 +209,11 @@ static void
 first_step(IvfScan s)
 {
 	int64		limit = s->base.limit > 0 ? s->base.limit : IVF_DEFAULT_LIMIT;
-	int			sort;
 
 	if (s->mode == IVF_ENUMERATE)
 	{
 		s->probes = s->open = 1;
-		s->sort = IVF_TIDS_WILD;
+		s->uncoded.sort = VI_TIDS_WILD;
 		ivf_probe_until(s, s->probes);
 		s->count.steps++;
 		return;
@@ -256,29 +229,41 @@ first_step(IvfScan s)
 		s->quota = MAX_QUOTA;
 	}
 
-	/* Rows whose distances may overflow can be anywhere in the order. */
-	ivf_probe_tids(s, IVF_TIDS_WILD);
-	for (sort = 0; sort < (int) s->ntids; sort++)
-	{
-		IvfRow		row = {-INFINITY, INFINITY};
-		VsTid		tid;
-
-		vs_tid_set(&tid, &s->tids[sort]);
-		if (s->mode == IVF_BY_RERANK)
-		{
-			if (!ivf_rerank(s, &tid, &row))
-				continue;
-		}
-		ivf_add_row(s, &tid, &row);
-		ivf_ready_push(s, s->nrows - 1);
-	}
-	s->nwild = s->nrows;
-	s->ntids = 0;
-	s->sort = IVF_TIDS_NAN;
-
+	add_wild(s);
+	s->uncoded.sort = VI_TIDS_NAN;
 	probe_step(s);
 	ivf_refine_step(s);
 	s->count.steps++;
+}
+
+/* Rows whose distances may overflow can be anywhere in the order. */
+static void
+add_wild(IvfScan s)
+{
+	IvfMetaData now;
+	ItemPointerData *tids;
+	size_t		n;
+	size_t		i;
+
+	ivf_meta_read(s->scan->indexRelation, &now);
+	tids = vi_tids_read(s->scan->indexRelation, &now.tids, VI_TIDS_WILD, s->cxt, &n,
+						&s->count.pages);
+	for (i = 0; i < n; i++)
+	{
+		ViOrderRow	row = {-INFINITY, INFINITY};
+		VsTid		tid;
+		uint32		at;
+
+		vs_tid_set(&tid, &tids[i]);
+		at = ivf_keep_row(s, &tid, &row);
+		if (s->mode == IVF_BY_BOUND)
+			vi_order_ready(&s->order, at);
+		else
+			vi_order_settle(&s->order, at);
+	}
+	s->nwild = n;
+	if (tids)
+		pfree(tids);
 }
 
 /*
@@ -328,23 +313,23 @@ next_step(IvfScan s)
 		ivf_probe_until(s, ++s->probes);
 		return s->next_cand < s->cand.n || !ivf_probe_done(s);
 	}
-	if (s->exhausted)
+	if (s->order.exhausted)
 		return false;
 	if (ivf_iterative_scan == VECPG_SCAN_OFF)
 	{
 		/* What the first step has found is still in order. */
-		s->exhausted = true;
-		s->sort = -1;
-		return s->nready > 0;
+		s->order.exhausted = true;
+		s->uncoded.sort = -1;
+		return s->order.nready > 0;
 	}
 	if (ivf_probe_done(s) || (ivf_max_probes > 0 && s->read >= ivf_max_probes))
 	{
 		if (s->quota >= rows_met(s))
 		{
-			s->exhausted = true;
+			s->order.exhausted = true;
 			if (!ivf_probe_done(s))
-				s->sort = -1;	/* max_probes: not the whole table */
-			return s->nready > 0;
+				s->uncoded.sort = -1;	/* max_probes: not the whole table */
+			return s->order.nready > 0;
 		}
 		s->quota = Min(s->quota * STEP_GROWTH * STEP_GROWTH, rows_met(s));
 	}
@@ -369,33 +354,14 @@ next_step(IvfScan s)
 static bool
 emit_ready(IvfScan s)
 {
-	while (s->nready > 0)
-	{
-		uint32		at;
-		IvfRow	   *row;
+	const ViOrderRow *row;
 
-		/* The step answers for no row beyond its quota. */
-		if (!s->exhausted && s->ready[0].lo > s->kth)
-			return false;
-		at = ivf_ready_pop(s);
-		row = &s->rows[at];
-		if (!row->exact &&
-			((s->nready > 0 && s->ready[0].lo < row->hi) || (!s->exhausted && row->hi > s->kth)))
-		{
-			ivf_rerank_row(s, at);
-			continue;
-		}
-		if (row->hi < s->last)
-		{
-			s->count.late++;
-			if (ivf_iterative_scan == VECPG_SCAN_STRICT)
-				continue;
-		}
-		s->last = Max(s->last, row->lo);
-		emit(s, &row->tid, row->nan ? NAN : row->lo, false);
-		return true;
-	}
-	return false;
+	s->order.strict = ivf_iterative_scan == VECPG_SCAN_STRICT;
+	row = vi_order_next(&s->order);
+	if (row == NULL)
+		return false;
+	vi_scan_emit(s->scan, &s->row_tid[row->item], row->nan ? NAN : row->lo, false, &s->count);
+	return true;
 }
 
 /* Every coded row with the same value, in no order. */
@@ -408,7 +374,7 @@ emit_enumerated(IvfScan s)
 
 		if (s->cand.low[i] == INFINITY)
 			continue;
-		emit(s, &s->cand.tid[i], NAN, s->all_null);
+		vi_scan_emit(s->scan, &s->cand.tid[i], NAN, s->all_null, &s->count);
 		return true;
 	}
 	return false;
@@ -418,39 +384,14 @@ emit_enumerated(IvfScan s)
 static bool
 emit_uncoded(IvfScan s)
 {
-	for (;;)
+	while (!vi_uncoded_emit(&s->uncoded, s->scan, s->all_null, &s->count))
 	{
-		static const int next_sort[IVF_TIDS_SORTS] = {
-			[IVF_TIDS_WILD] = IVF_TIDS_NAN, [IVF_TIDS_NAN] = IVF_TIDS_NULL, [IVF_TIDS_NULL] = -1
-		};
+		IvfMetaData now;
 
-		if (s->next_tid < s->ntids)
-		{
-			VsTid		tid;
-
-			vs_tid_set(&tid, &s->tids[s->next_tid++]);
-			emit(s, &tid, NAN, s->all_null || s->uncoded == IVF_TIDS_NULL);
-			return true;
-		}
-		if (s->sort < 0)
+		if (s->uncoded.sort < 0)
 			return false;
-		ivf_probe_tids(s, s->sort);
-		s->uncoded = s->sort;
-		s->sort = next_sort[s->sort];
+		ivf_meta_read(s->scan->indexRelation, &now);
+		vi_uncoded_read(&s->uncoded, s->scan->indexRelation, &now.tids, s->cxt, &s->count);
 	}
-}
-
-static void
-emit(IvfScan s, const VsTid *tid, double value, bool isnull)
-{
-	IndexScanDesc scan = s->scan;
-
-	vs_tid_get(tid, &scan->xs_heaptid);
-	scan->xs_recheckorderby = false;
-	if (scan->numberOfOrderBys > 0)
-	{
-		scan->xs_orderbyvals[0] = Float8GetDatum(value);
-		scan->xs_orderbynulls[0] = isnull;
-	}
-	s->count.emitted++;
+	return true;
 }

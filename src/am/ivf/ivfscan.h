@@ -11,12 +11,12 @@
 #define VECPG_IVFSCAN_H
 
 #include "base/heap.h"
-#include "portability/instr_time.h"
 #include "utils/hsearch.h"
 
 #include "am/ivf/ivf.h"
+#include "index/order.h"
 #include "index/rowfetch.h"
-
+#include "index/scan.h"
 
 /* A list whose centroid has been compared with the query. */
 typedef struct IvfListRef
@@ -38,19 +38,6 @@ typedef struct IvfCandidates
 	BlockNumber *ref_blkno;
 	uint16	   *ref_idx;
 } IvfCandidates;
-
-/*
- * A row with an interval of its value, in the operator's own unit: [lo, hi]
- * holds it but for once in a billion (IVF_BY_BOUND).
- */
-typedef struct IvfRow
-{
-	double		lo;
-	double		hi;
-	VsTid		tid;
-	bool		exact;			/* lo = hi = the operator's value */
-	bool		nan;			/* the value is NaN, lo = hi = infinity */
-} IvfRow;
 
 typedef enum IvfMode
 {
@@ -77,11 +64,9 @@ typedef struct IvfScanData
 	float	   *y;				/* rotated */
 	float		ysum;
 	float		ynorm2;
-	float		mean_dot;		/* <q, mean>: inner product only */
-	float		magnitude;		/* |q| + |mean|, for rounding slack */
+	ViInterval	interval;		/* also <q, mean> */
 	VqBitQuery	bit;
 	float		eps;
-	float		refine_eps;		/* share of the certain interval that is used */
 
 	/* partitions and lists */
 	VpHeapItem *parts;			/* unopened, nearest first */
@@ -100,36 +85,25 @@ typedef struct IvfScanData
 	int64		probes;			/* lists read when the step is done */
 	int			open;			/* directory entries looked at per list read */
 	int64		read;			/* lists read so far */
-	bool		exhausted;		/* every list read, every candidate taken */
-	double		kth;			/* quota-th smallest upper value */
-	double		last;			/* greatest lower value emitted */
 
 	IvfCandidates cand;
 	VpHeapItem *chosen;			/* candidates of this step by low */
 	size_t		nchosen;
 	size_t		chosen_cap;
 
-	IvfRow	   *rows;			/* refined or reranked */
-	size_t		nrows;
-	size_t		rows_cap;
+	ViOrder		order;			/* rows refined or reranked */
+	VsTid	   *row_tid;		/* [order.nrows] */
+	size_t		row_tid_cap;
 	VpHeapItem *mid;			/* refined, waiting for the heap row (rerank) */
 	size_t		nmid;
 	size_t		mid_cap;
-	struct IvfReady *ready;		/* heap of rows by lo */
-	size_t		nready;
-	size_t		ready_cap;
-	double	   *topk;			/* max-heap of the quota smallest hi */
-	size_t		ntopk;
 
 	uint8	   *wide;			/* a refine row of several pages, copied */
 
 	/* rows without code */
-	int			sort;			/* next of IVF_TIDS_*, in emission order; -1: none */
-	int			uncoded;		/* sort of the tids at hand */
-	size_t		nwild;			/* rows that had no code from the start */
-	ItemPointerData *tids;
-	size_t		ntids;
-	size_t		next_tid;
+	ViUncoded	uncoded;
+	size_t		nwild;			/* that are ordered among the others */
+
 	size_t		next_cand;		/* enumerate */
 
 	/* splits while we scan */
@@ -143,41 +117,15 @@ typedef struct IvfScanData
 } IvfScanData;
 typedef IvfScanData *IvfScan;
 
-typedef struct IvfReady
-{
-	double		lo;
-	uint32		row;
-} IvfReady;
-
-/* Memory that grows by doubling in the scan's context. */
-extern void *ivf_scan_grow(IvfScan s, void *array, size_t *cap, size_t need, Size size);
-
 /* ivfprobe.c */
 extern void ivf_probe_begin(IvfScan s);
 extern void ivf_probe_until(IvfScan s, int64 lists);
 extern bool ivf_probe_done(IvfScan s);
-extern void ivf_probe_tids(IvfScan s, int sort);
 
 /* ivfrefine.c */
 extern void ivf_refine_begin(IvfScan s);
 extern void ivf_refine_step(IvfScan s);
-extern void ivf_ready_push(IvfScan s, uint32 row);
-extern uint32 ivf_ready_pop(IvfScan s);
-extern void ivf_add_row(IvfScan s, const VsTid *tid, const IvfRow *value);
-extern bool ivf_rerank(IvfScan s, const VsTid *tid, IvfRow *row);
-extern void ivf_rerank_row(IvfScan s, uint32 row);
 
-/* Starts / stops a clock that runs under vecpg.trace only. */
-#define IVF_TRACE_BEGIN(t) do { if (vecpg_trace) INSTR_TIME_SET_CURRENT(t); } while (0)
-#define IVF_TRACE_END(t, counter) \
-	do { \
-		if (vecpg_trace) \
-		{ \
-			instr_time	now_; \
-			INSTR_TIME_SET_CURRENT(now_); \
-			INSTR_TIME_SUBTRACT(now_, t); \
-			(counter) += INSTR_TIME_GET_MICROSEC(now_); \
-		} \
-	} while (0)
-
+/* Keeps a row with its interval in the order; its number there. */
+extern uint32 ivf_keep_row(IvfScan s, const VsTid *tid, ViOrderRow *row);
 #endif							/* VECPG_IVFSCAN_H */

@@ -26,11 +26,8 @@
 #include "utils/memutils.h"
 
 #include "am/ivf/ivfbuild.h"
+#include "index/probe.h"
 #include "simd/simd.h"
-
-/* Rows that give mean and scale, and the places they come from. */
-#define PROBE_ROWS 1024
-#define PROBE_PLACES 64
 
 /* Sample rows per list that training asks for (FAISS warns below 39 for flat
  * k-means; measured here, 20 and 40 give the same recall at equal probes). */
@@ -50,9 +47,7 @@
 /* int8 covers this many standard deviations of a coordinate. */
 #define INT8_SIGMAS 4.5f
 
-static void probe_rows(IvfBuild *b);
-static void probe_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
-						   bool alive, void *state);
+static void mean_and_scale(IvfBuild *b);
 static void sample_rows(IvfBuild *b);
 static void sample_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 							bool alive, void *state);
@@ -62,16 +57,6 @@ static void keep_tree(IvfBuild *b);
 static void one_leaf_tree(IvfBuild *b);
 static void add_rows(IvfBuild *b, const uint32 *ids, int n, int32 *sum);
 static void make_centroids(IvfBuild *b);
-
-/* Rows of the first, small sample, raw and prepared. */
-typedef struct Probe
-{
-	IvfBuild   *b;
-	float	   *rows;			/* [PROBE_ROWS * dims] */
-	Size		n;
-	Size		place;			/* rows seen at this place */
-	float	   *scratch;
-} Probe;
 
 void
 ivf_train(IvfBuild *b)
@@ -86,7 +71,7 @@ ivf_train(IvfBuild *b)
 	if (b->heap != NULL)
 	{
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, IVF_PHASE_SAMPLE);
-		probe_rows(b);
+		mean_and_scale(b);
 		sample_rows(b);
 	}
 	if (b->nsample == 0 && m->codec != NULL && m->codec->train != NULL)
@@ -109,73 +94,34 @@ ivf_train(IvfBuild *b)
 /* ---- mean and scale ---- */
 
 static void
-probe_rows(IvfBuild *b)
+mean_and_scale(IvfBuild *b)
 {
-	BlockNumber blocks = RelationGetNumberOfBlocks(b->heap);
 	IvfModel   *m = b->m;
-	Probe		probe = {b};
-	double		square = 0;
+	float	   *rows = MemoryContextAlloc(b->sample_cxt, sizeof(float) * VI_PROBE_ROWS * m->dims);
 	float	   *x = ivf_build_alloc(b, sizeof(float) * m->dim);
+	double		square = 0;
+	Size		n;
 	Size		i;
 	int			d;
-	int			place;
 
-	probe.rows = MemoryContextAlloc(b->sample_cxt, sizeof(float) * PROBE_ROWS * m->dims);
-	probe.scratch = ivf_build_alloc(b, sizeof(float) * m->dims);
-	for (place = 0; place < PROBE_PLACES && blocks > 0; place++)
-	{
-		/* Small tables are read from end to end, a block at a time. */
-		BlockNumber at = blocks <= PROBE_PLACES ? place :
-			(BlockNumber) (vp_rand(&b->rand) % blocks);
-
-		if (at >= blocks)
-			break;
-		probe.place = 0;
-		table_index_build_range_scan(b->heap, b->index, b->info, false, false, false,
-									 at, 1, probe_callback, &probe, NULL);
-		CHECK_FOR_INTERRUPTS();
-	}
-	if (probe.n == 0)
+	n = vi_probe_rows(b->heap, b->index, b->info, m->oc, m->dims, &b->rand, rows);
+	if (n == 0)
 		return;
-	for (i = 0; i < probe.n; i++)
+	for (i = 0; i < n; i++)
 		for (d = 0; d < m->dims; d++)
-			m->mean[d] += probe.rows[i * m->dims + d] / probe.n;
+			m->mean[d] += rows[i * m->dims + d] / n;
 	m->mean_norm = sqrt(vk->norm2_f32(m->mean, m->dims));
-	for (i = 0; i < probe.n; i++)
+	for (i = 0; i < n; i++)
 	{
-		vm_rotate(&m->rot, probe.rows + i * m->dims, m->mean, x);
+		vm_rotate(&m->rot, rows + i * m->dims, m->mean, x);
 		square += vk->norm2_f32(x, m->dim) / m->dims;
 	}
-	square /= probe.n;
+	square /= n;
 	if (square > 0)
 		b->mul = 127.0f / (INT8_SIGMAS * (float) sqrt(square));
 	/* Equal rows, or so near to it that no scale can be had. */
 	if (!isfinite(b->mul) || b->mul <= 0)
 		b->mul = 1;
-}
-
-static void
-probe_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
-			   bool alive, void *state)
-{
-	Probe	   *probe = state;
-	IvfModel   *m = probe->b->m;
-	MemoryContext old;
-	Vector	   *v;
-	double		norm;
-
-	if (isnull[0] || probe->n == PROBE_ROWS || probe->place == PROBE_ROWS / PROBE_PLACES)
-		return;
-	old = MemoryContextSwitchTo(probe->b->tmp);
-	v = DatumGetVector(values[0]);
-	vt_check_expected_dim(m->dims, v->dim);
-	if (vi_prepare(m->oc, m->dims, v->x, probe->rows + probe->n * m->dims, &norm) == VI_FINITE)
-	{
-		probe->n++;
-		probe->place++;
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(probe->b->tmp);
 }
 
 /* ---- the sample ---- */

@@ -31,12 +31,38 @@
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 
-#include "am/ivf/ivfvacuum.h"
+#include "am/ivf/ivf.h"
+#include "index/chain.h"
+
+typedef struct IvfVacuum
+{
+	IndexVacuumInfo *info;
+	IndexBulkDeleteResult *stats;
+	IndexBulkDeleteCallback callback;
+	void	   *state;
+	Relation	index;
+	Relation	heap;			/* may be NULL */
+	IvfModel   *m;
+	IvfMetaData meta;
+	uint8	   *named;			/* bit per list number: in the directory */
+	uint8	   *emptied;		/* bit per list number: has an empty block */
+	uint32		numbers;		/* list numbers below this are in the maps */
+	double		live;
+
+	/* wide rows: pages that go on with a row, and pages that a link leads to */
+	uint8	   *rest;			/* bit per block; NULL: rows fit a page */
+	uint8	   *linked;
+	BlockNumber mapped;			/* blocks below this are in the maps */
+	TransactionId oldest;		/* older transactions had ended when we began */
+
+	bool		waiting;		/* some moved block is not behind the horizon */
+} IvfVacuum;
 
 static void advise_reindex(Relation index);
 static void sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 				  IndexBulkDeleteCallback callback, void *state);
 static void note_sweep(IvfVacuum *v);
+static bool is_dead(IvfVacuum *v, const VsTid *tid);
 static void find_named(IvfVacuum *v);
 static void vacuum_page(IvfVacuum *v, BlockNumber blkno);
 static void vacuum_list_page(IvfVacuum *v, Buffer buf);
@@ -147,7 +173,8 @@ sweep(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		}
 	free_lost_rests(&v);
 	unlink_empty_blocks(&v);
-	ivf_vacuum_unlink_tids(&v);
+	ivf_meta_read(v.index, &v.meta);
+	vi_tids_vacuum_unlink(v.index, &v.meta.tids);
 	if (!v.waiting)
 		note_sweep(&v);
 	UnlockPage(v.index, IVF_META_BLKNO, ExclusiveLock);
@@ -186,7 +213,7 @@ find_named(IvfVacuum *v)
 	for (part = 0; part < v->m->nparts; part++)
 	{
 		BlockNumber blkno = v->m->part_head[part];
-		IvfWalk		walk = {0};
+		ViWalk		walk = {0};
 
 		while (blkno != InvalidBlockNumber)
 		{
@@ -194,7 +221,7 @@ find_named(IvfVacuum *v)
 			Page		page = vs_read(v->index, blkno, VS_IVF_DIR, BUFFER_LOCK_SHARE, &buf);
 			uint32		i;
 
-			ivf_walk(v->index, &walk, blkno, 0);
+			vi_walk(v->index, &walk, blkno, 0);
 			for (i = 0; i < Min(IvfPageDir(page)->count, (uint32) v->m->entries_per_page); i++)
 			{
 				uint32		list = IVF_DIR_ENTRY(page, v->m->entry_size, i)->list;
@@ -208,8 +235,9 @@ find_named(IvfVacuum *v)
 	}
 }
 
-bool
-ivf_vacuum_dead(IvfVacuum *v, const VsTid *tid)
+/* Whether VACUUM removes the row. */
+static bool
+is_dead(IvfVacuum *v, const VsTid *tid)
 {
 	ItemPointerData at;
 
@@ -234,8 +262,8 @@ vacuum_page(IvfVacuum *v, BlockNumber blkno)
 		case VS_IVF_REFINE:
 			vacuum_refine_page(v, buf);
 			break;
-		case VS_IVF_TIDS:
-			ivf_vacuum_tids_page(v, buf);
+		case VS_TIDS:
+			vi_tids_vacuum_page(v->index, buf, v->callback, v->state, v->stats, &v->live);
 			break;
 		case VS_FREE:
 		case 0:
@@ -328,7 +356,7 @@ vacuum_list_page(IvfVacuum *v, Buffer buf)
 		{
 			if (vs_tid_empty(&block->tid[j]))
 				continue;
-			if (ivf_vacuum_dead(v, &block->tid[j]))
+			if (is_dead(v, &block->tid[j]))
 				gone[i] |= (uint32) 1 << j;
 			else
 				v->live++;
@@ -435,7 +463,7 @@ vacuum_refine_page(IvfVacuum *v, Buffer buf)
 
 		if (vs_tid_empty(&row->tid))
 			nfree++;
-		else if (ivf_vacuum_dead(v, &row->tid))
+		else if (is_dead(v, &row->tid))
 		{
 			gone[i] = 1;
 			ngone++;
@@ -509,7 +537,7 @@ unlink_empty_blocks(IvfVacuum *v)
 	for (part = 0; part < v->m->nparts; part++)
 	{
 		BlockNumber blkno = v->m->part_head[part];
-		IvfWalk		walk = {0};
+		ViWalk		walk = {0};
 
 		while (blkno != InvalidBlockNumber)
 		{
@@ -520,7 +548,7 @@ unlink_empty_blocks(IvfVacuum *v)
 			BlockNumber here = blkno;
 			int			i;
 
-			ivf_walk(v->index, &walk, blkno, 0);
+			vi_walk(v->index, &walk, blkno, 0);
 			for (i = 0; i < n; i++)
 			{
 				uint32		list = IVF_DIR_ENTRY(page, v->m->entry_size, i)->list;
@@ -557,7 +585,7 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 	BlockNumber blkno = e->head_blkno;
 	int			idx = e->head_idx;
 	uint32		list = e->list;
-	IvfWalk		walk = {0};
+	ViWalk		walk = {0};
 
 	while (blkno != InvalidBlockNumber)
 	{
@@ -568,13 +596,13 @@ unlink_in_list(IvfVacuum *v, BlockNumber dir_blkno, int dir_idx)
 
 		/* Before it is locked twice: the directory page is locked already. */
 		if (blkno == dir_blkno || idx >= m->blocks_per_page)
-			ivf_broken_link(v->index, blkno);
-		ivf_walk(v->index, &walk, blkno, idx);
+			vi_broken_link(v->index, blkno);
+		vi_walk(v->index, &walk, blkno, idx);
 		if (!same)
 			vs_read(v->index, blkno, VS_IVF_LIST, BUFFER_LOCK_EXCLUSIVE, &buf);
 		block = IVF_BLOCK(BufferGetPage(buf), m->sdim, idx);
 		if (block->list != list || (block->flags & IVF_BLOCK_MOVED))
-			ivf_broken_link(v->index, blkno);
+			vi_broken_link(v->index, blkno);
 		blkno = block->next_blkno;
 		idx = block->next_idx;
 		if (block_empty(block))

@@ -106,20 +106,10 @@ ivf_write_refine(IvfBuild *b, const uint8 *code, const VsTid *tid, uint16 part,
 void
 ivf_write_tid(IvfBuild *b, int sort, ItemPointer tid)
 {
-	Page		page = b->tids_page[sort].data;
-	IvfTidsPage tids = IvfPageTids(page);
-
-	if (b->tids_head[sort] == InvalidBlockNumber && tids->count == 0)
-		vs_page_init(page, VS_IVF_TIDS, sort);
-	if (tids->count == IVF_TIDS_PER_PAGE)
-	{
-		/* The other page writers share the bulk: append only whole pages. */
+	/* A refine row's block is known before its page is written. */
+	if (vi_tids_build_full(&b->tids, sort))
 		flush_refine(b);
-		b->tids_head[sort] = vs_bulk_append(b->bulk, page);
-		vs_page_init(page, VS_IVF_TIDS, sort);
-		vs_opaque(page)->next = b->tids_head[sort];
-	}
-	vs_tid_set(&tids->tid[tids->count++], tid);
+	vi_tids_build_add(&b->tids, b->bulk, sort, tid);
 }
 
 /* ---- spool ---- */
@@ -206,21 +196,11 @@ void
 ivf_write_rest(IvfBuild *b)
 {
 	IvfMetaData meta;
-	int			sort;
 
 	memset(&meta, 0, sizeof(meta));
 	flush_refine(b);
 	spool_to_lists(b);
-	for (sort = 0; sort < IVF_TIDS_SORTS; sort++)
-	{
-		int			chain;
-
-		for (chain = 0; chain < IVF_TIDS_CHAINS; chain++)
-			meta.tids_head[sort][chain] = InvalidBlockNumber;
-		if (IvfPageTids(b->tids_page[sort].data)->count > 0)
-			b->tids_head[sort] = vs_bulk_append(b->bulk, b->tids_page[sort].data);
-		meta.tids_head[sort][0] = b->tids_head[sort];
-	}
+	vi_tids_build_end(&b->tids, b->bulk, &meta.tids);
 	write_directory(b);
 	write_model(b, &meta);
 	ivf_calibrate_end(b, &meta);
