@@ -1,0 +1,80 @@
+/*
+ * hnswsweep.c -- one pass over the base layer: what the walk has not met.
+ *
+ * What it is not: part of most scans (hnswscan.c says when).
+ *
+ * Pages come in the order of the file through a small ring of buffers, and each
+ * record costs one bound. It is also how a query without an order, or one
+ * about which codes say nothing, gets every row.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include "miscadmin.h"
+
+#include "am/hnsw/hnswscan.h"
+
+static void sweep_record(HnswScan s, uint32 number, HnswNode node);
+
+void
+hnsw_sweep(HnswScan s)
+{
+	Relation	index = s->scan->indexRelation;
+	HnswModel  *m = s->m;
+	const HnswLayout *l = &m->layout[0];
+	BufferAccessStrategy ring = GetAccessStrategy(BAS_BULKREAD);
+	BlockNumber end = RelationGetNumberOfBlocks(index);
+	char	   *wide = l->npages > 1 ? MemoryContextAlloc(s->cxt, l->size) : NULL;
+	BlockNumber blkno;
+	int			slot;
+	instr_time	t;
+
+	VI_TRACE_BEGIN(t);
+	for (blkno = HNSW_META_BLKNO + 1; blkno < end; blkno++)
+	{
+		Buffer		buf;
+		Page		page;
+
+		CHECK_FOR_INTERRUPTS();
+		page = vs_read_if(index, blkno, l->kind, BUFFER_LOCK_SHARE, ring, &buf);
+		s->count.pages++;
+		if (page == NULL)
+			continue;
+		if (l->npages > 1)
+		{
+			HnswNode	node;
+
+			UnlockReleaseBuffer(buf);
+			node = hnsw_read(index, m, 0, blkno, BUFFER_LOCK_SHARE, wide, &buf);
+			if (node == NULL)
+				continue;
+			sweep_record(s, blkno, node);
+		}
+		else
+			for (slot = 0; slot < l->per_page; slot++)
+				sweep_record(s, HNSW_NUMBER(l, blkno, slot), HNSW_NODE(page, l, slot));
+		UnlockReleaseBuffer(buf);
+	}
+	FreeAccessStrategy(ring);
+	VI_TRACE_END(t, s->count.lists_us);
+}
+
+static void
+sweep_record(HnswScan s, uint32 number, HnswNode node)
+{
+	HnswModel  *m = s->m;
+	VqBound		bound;
+
+	if (node->state != HNSW_LIVE ||
+		(s->r.search.seen != NULL && vg_is_expanded(&s->r.search, number)))
+		return;
+	if (s->mode == HNSW_ENUMERATE || s->wild)
+	{
+		hnsw_scan_meet(s, number, node, NULL);
+		return;
+	}
+	m->codec->bound(&s->q.point, node->code, m->dim, m->params, m->oc->metric, &bound);
+	s->count.refined++;
+	hnsw_scan_meet(s, number, node, &bound);
+}
