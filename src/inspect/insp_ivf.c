@@ -1,25 +1,20 @@
 /*
- * insp_ivf.c -- vecpg_index_info(): what an ivf index holds.
+ * insp_ivf.c -- vecpg_index_info(): what is ivf's of it.
  *
- * What it is not: a check; a damaged index is an error here (verify.c says
- * where). Reads every page of the index once.
+ * What it is not: a check (verify_ivf.c), or the columns of every access
+ * method (info.c).
  */
 #include "postgres.h"
 
 #include "pg/compat.h"
 
-#include "access/genam.h"
-#include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
-#include "commands/defrem.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
+#include "utils/memutils.h"
 
+#include "am/ivf/ivf.h"
 #include "inspect/inspect.h"
 #include "pg/options.h"
 
@@ -37,12 +32,9 @@ typedef struct ListCount
 
 typedef struct Info
 {
-	Relation	index;
 	IvfModel   *m;
 	IvfMetaData meta;
 	HTAB	   *lists;
-	int64		pages[VS_KIND_END];
-	int64		uncoded[VI_TIDS_SORTS];
 	/* over named lists */
 	int64		rows;
 	int64		slots;
@@ -50,83 +42,56 @@ typedef struct Info
 	int			nlists;
 } Info;
 
-static void read_pages(Info *info);
-static void count_page(Info *info, Page page);
+static void count_page(void *arg, Page page);
 static void count_list_page(Info *info, Page page);
 static ListCount *list_count(Info *info, uint32 list);
 static void add_up(Info *info);
 static int	compare_lengths(const void *a, const void *b);
-static int	fill(Info *info, Datum *values, bool *nulls);
-static char *opclass_name(Relation index);
+static void set_lists(InspInfo *out, Info *info);
+static void set_effort(InspInfo *out, Info *info);
 static Datum curve_array(const IvfCurve *curve, int open, bool probes);
 
-VECPG_FUNCTION(vecpg_index_info);
-Datum
-vecpg_index_info(PG_FUNCTION_ARGS)
+void
+insp_ivf_info(InspInfo *out)
 {
-	Relation	heap;
-	Relation	index = insp_open(PG_GETARG_OID(0), &heap);
 	Info	   *info = palloc0(sizeof(Info));
+	const VqCodec *codec;
 	HASHCTL		ctl = {0};
-	TupleDesc	desc;
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
 
-	insp_require_select(heap);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	info->index = index;
-	info->m = ivf_model_get(index, &info->meta);
+	info->m = ivf_model_get(out->index, &info->meta);
 	ivf_model_release_with(info->m, CurrentMemoryContext);
+	codec = info->m->codec;
 	ctl.keysize = sizeof(uint32);
 	ctl.entrysize = sizeof(ListCount);
 	ctl.hcxt = CurrentMemoryContext;
 	info->lists = hash_create("ivf lists", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	read_pages(info);
+	insp_pages(out, count_page, info);
 	add_up(info);
 
-	values = palloc0(sizeof(Datum) * desc->natts);
-	nulls = palloc0(sizeof(bool) * desc->natts);
-	n = fill(info, values, nulls);
-	if (n != desc->natts)
-		elog(ERROR, "vecpg_index_info has %d columns, its declaration %d", n, desc->natts);
-	insp_close(index, heap);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	out->rows = info->rows;
+	insp_set(out, "format", Int32GetDatum(info->meta.format));
+	insp_set(out, "dims", Int32GetDatum(info->meta.dims));
+	insp_set(out, "quantizer",
+			 CStringGetTextDatum(codec == NULL || codec->id == VQ_RABITQ8 || codec->id == VQ_RABITQ4 ?
+								 "rabitq" : codec->name));
+	insp_set(out, "bits", Int32GetDatum(codec ? codec->bits : 1));
+	insp_set(out, "list_pages", Int64GetDatum(out->pages[VS_IVF_LIST]));
+	insp_set(out, "refine_pages", Int64GetDatum(out->pages[VS_IVF_REFINE]));
+	insp_set(out, "directory_pages", Int64GetDatum(out->pages[VS_IVF_DIR]));
+	insp_set(out, "model_pages", Int64GetDatum(out->pages[VS_IVF_MODEL]));
+	insp_set(out, "splits", Int64GetDatum(info->meta.split_epoch));
+	insp_set(out, "built", TimestampTzGetDatum(info->meta.build_time));
+	set_lists(out, info);
+	set_effort(out, info);
 }
 
 /* ---- pages ---- */
 
 static void
-read_pages(Info *info)
+count_page(void *arg, Page page)
 {
-	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
-	BlockNumber blocks = RelationGetNumberOfBlocks(info->index);
-	BlockNumber blkno;
-
-	for (blkno = 0; blkno < blocks; blkno++)
-	{
-		Buffer		buf;
-		int			kind;
-
-		CHECK_FOR_INTERRUPTS();
-		buf = ReadBufferExtended(info->index, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		kind = vs_kind(info->index, buf);
-		/* A new page is a free one. */
-		info->pages[kind == 0 ? VS_FREE : kind]++;
-		if (kind != 0)
-			count_page(info, BufferGetPage(buf));
-		UnlockReleaseBuffer(buf);
-	}
-	FreeAccessStrategy(strategy);
-}
-
-static void
-count_page(Info *info, Page page)
-{
+	Info	   *info = arg;
 	IvfModel   *m = info->m;
-	uint32		sort = vs_opaque(page)->owner;
 	uint32		i;
 
 	switch (vs_opaque(page)->kind)
@@ -137,10 +102,6 @@ count_page(Info *info, Page page)
 			break;
 		case VS_IVF_LIST:
 			count_list_page(info, page);
-			break;
-		case VS_TIDS:
-			if (sort < VI_TIDS_SORTS)
-				info->uncoded[sort] += Min(ViPageTids(page)->count, VI_TIDS_PER_PAGE);
 			break;
 		default:
 			break;
@@ -213,74 +174,38 @@ compare_lengths(const void *a, const void *b)
 
 /* ---- the record ---- */
 
-/* In the order of inspect.sql; returns the number of columns. */
-static int
-fill(Info *info, Datum *values, bool *nulls)
+static void
+set_lists(InspInfo *out, Info *info)
 {
-	IvfMeta		meta = &info->meta;
-	const VqCodec *codec = info->m->codec;
-	const IvfCurve *c10 = &meta->curve[0];
-	const IvfCurve *c100 = &meta->curve[1];
-	double		target = ivf_target_recall(info->index);
-	IvfEffort	effort = ivf_effort(meta, target, INFO_LIMIT);
-	int64		uncoded = 0;
-	int			n = 0;
+	static const char *const length[] = {"list_rows_min", "list_rows_median", "list_rows_max"};
 	int			i;
 
-	for (i = 0; i < VI_TIDS_SORTS; i++)
-		uncoded += info->uncoded[i];
-
-	values[n++] = CStringGetTextDatum(get_am_name(info->index->rd_rel->relam));
-	values[n++] = CStringGetTextDatum(opclass_name(info->index));
-	values[n++] = Int32GetDatum(meta->format);
-	values[n++] = Int32GetDatum(meta->dims);
-	values[n++] = CStringGetTextDatum(codec == NULL || codec->id == VQ_RABITQ8 || codec->id == VQ_RABITQ4 ?
-									  "rabitq" : codec->name);
-	values[n++] = Int32GetDatum(codec ? codec->bits : 1);
-	values[n++] = Int64GetDatum(info->nlists);
-	values[n++] = Int32GetDatum(meta->nparts);
-	values[n++] = Int64GetDatum(info->rows + uncoded);
-	values[n++] = Int64GetDatum(info->uncoded[VI_TIDS_NULL]);
-	values[n++] = Int64GetDatum(info->uncoded[VI_TIDS_NAN]);
-	values[n++] = Int64GetDatum(info->uncoded[VI_TIDS_WILD]);
-	nulls[n] = info->slots == 0;
-	values[n++] = Float8GetDatum(info->slots == 0 ? 0 : 1 - (double) info->rows / info->slots);
-	for (i = 0; i < 3; i++)
-	{
-		nulls[n] = info->nlists == 0;
-		values[n++] = Int32GetDatum(info->nlists == 0 ? 0 : info->lengths[i * (info->nlists - 1) / 2]);
-	}
-	values[n++] = Int64GetDatum(info->pages[VS_IVF_LIST]);
-	values[n++] = Int64GetDatum(info->pages[VS_IVF_REFINE]);
-	values[n++] = Int64GetDatum(info->pages[VS_IVF_DIR]);
-	values[n++] = Int64GetDatum(info->pages[VS_IVF_MODEL]);
-	values[n++] = Int64GetDatum(info->pages[VS_TIDS]);
-	values[n++] = Int64GetDatum(info->pages[VS_FREE]);
-	values[n++] = Int64GetDatum(meta->split_epoch);
-	values[n++] = TimestampTzGetDatum(meta->build_time);
-	values[n++] = Float8GetDatum(target);
-	values[n++] = Int32GetDatum(ivf_probes > 0 ? Min((uint32) ivf_probes, meta->nlists) :
-								(uint32) effort.probes);
-	values[n++] = Int32GetDatum(c10->queries);
-	nulls[n] = nulls[n + 1] = nulls[n + 2] = c10->queries == 0;
-	values[n++] = curve_array(c10, effort.open, true);
-	values[n++] = curve_array(c10, effort.open, false);
-	values[n++] = curve_array(c100, effort.open, false);
-	return n;
+	insp_set(out, "lists", Int64GetDatum(info->nlists));
+	insp_set(out, "partitions", Int32GetDatum(info->meta.nparts));
+	if (info->slots > 0)
+		insp_set(out, "empty_slots", Float8GetDatum(1 - (double) info->rows / info->slots));
+	for (i = 0; i < 3 && info->nlists > 0; i++)
+		insp_set(out, length[i], Int32GetDatum(info->lengths[i * (info->nlists - 1) / 2]));
 }
 
-static char *
-opclass_name(Relation index)
+static void
+set_effort(InspInfo *out, Info *info)
 {
-	Oid			opclass = get_index_column_opclass(RelationGetRelid(index), 1);
-	HeapTuple	tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
-	char	   *name;
+	IvfMeta		meta = &info->meta;
+	const IvfCurve *c10 = &meta->curve[0];
+	const IvfCurve *c100 = &meta->curve[1];
+	double		target = ivf_target_recall(out->index);
+	IvfEffort	effort = ivf_effort(meta, target, INFO_LIMIT);
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator class %u", opclass);
-	name = pstrdup(NameStr(((Form_pg_opclass) GETSTRUCT(tuple))->opcname));
-	ReleaseSysCache(tuple);
-	return name;
+	insp_set(out, "target_recall", Float8GetDatum(target));
+	insp_set(out, "probes", Int32GetDatum(ivf_probes > 0 ? Min((uint32) ivf_probes, meta->nlists) :
+										  (uint32) effort.probes));
+	insp_set(out, "calibration_queries", Int32GetDatum(c10->queries));
+	if (c10->queries == 0)
+		return;
+	insp_set(out, "calibration_probes", curve_array(c10, effort.open, true));
+	insp_set(out, "calibration_recall_10", curve_array(c10, effort.open, false));
+	insp_set(out, "calibration_recall_100", curve_array(c100, effort.open, false));
 }
 
 static Datum

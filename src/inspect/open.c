@@ -1,7 +1,7 @@
 /*
  * open.c -- from a regclass to an open vecpg index, and whose rights count.
  *
- * What it is not: any inspection.
+ * What it is not: any inspection. A new access method is a row in methods[].
  */
 #include "postgres.h"
 
@@ -15,7 +15,14 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "am/ivf/ivf.h"
 #include "inspect/inspect.h"
+
+static const InspMethod methods[] = {
+	{ivfbuild, insp_ivf_info, &verify_ivf},
+};
+
+static const InspMethod *find_method(Relation index);
 
 Relation
 insp_open(Oid indexoid, Relation *heap)
@@ -37,7 +44,7 @@ insp_open(Oid indexoid, Relation *heap)
 	/* The table first, as everybody does who locks both. */
 	*heap = table_open(IndexGetRelation(indexoid, false), AccessShareLock);
 	index = index_open(indexoid, AccessShareLock);
-	if (index->rd_indam->ambuild != ivfbuild)
+	if (find_method(index) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a vecpg index", RelationGetRelationName(index)),
@@ -47,6 +54,27 @@ insp_open(Oid indexoid, Relation *heap)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot access temporary indexes of other sessions")));
 	return index;
+}
+
+/* NULL if it is none of ours. */
+static const InspMethod *
+find_method(Relation index)
+{
+	int			i;
+
+	for (i = 0; i < (int) lengthof(methods); i++)
+		if (index->rd_indam->ambuild == methods[i].build)
+			return &methods[i];
+	return NULL;
+}
+
+const InspMethod *
+insp_method(Relation index)
+{
+	const InspMethod *method = find_method(index);
+
+	Assert(method != NULL);
+	return method;
 }
 
 void

@@ -123,11 +123,8 @@ vecpg_recall(PG_FUNCTION_ARGS)
 static void
 begin(Recall *r, MemoryContext cxt)
 {
-	IvfMetaData meta;
-
-	ivf_meta_read(r->index, &meta);
 	r->oc = vi_opclass(r->index);
-	r->dims = meta.dims;
+	r->dims = vi_index_dims(r->index);
 	r->info = BuildIndexInfo(r->index);
 	r->estate = CreateExecutorState();
 	r->predicate = ExecPrepareQual(r->info->ii_Predicate, r->estate);

@@ -1,7 +1,7 @@
 /*
  * verify.c -- vecpg_check(): rights, locks, and the second look.
  *
- * What it is not: the tests themselves (verify_ivf.c, verify_rows.c).
+ * What it is not: the tests themselves (verify_NAME.c).
  *
  * Only what is wrong is reported. What VACUUM takes away is not: blocks of
  * lists that the directory does not name (a split that a crash cut short),
@@ -32,6 +32,9 @@
 /* One damaged link can make every row a finding. */
 #define MAX_FINDINGS 10000
 
+/* Of every access method: VACUUM and what else reorganises lock it exclusively. */
+#define META_BLKNO 0
+
 static void look(Relation index, Relation heap, bool heapallindexed, VerifyFindings *found);
 static void keep_common(VerifyFindings *first, VerifyFindings *second);
 static int	compare_findings(const void *a, const void *b);
@@ -56,14 +59,14 @@ vecpg_check(PG_FUNCTION_ARGS)
 						RelationGetRelationName(index))));
 
 	InitMaterializedSRF(fcinfo, 0);
-	LockPage(index, IVF_META_BLKNO, ShareLock);
+	LockPage(index, META_BLKNO, ShareLock);
 	look(index, heap, heapallindexed, &first);
 	if (first.n > 0)
 	{
 		look(index, heap, heapallindexed, &second);
 		keep_common(&first, &second);
 	}
-	UnlockPage(index, IVF_META_BLKNO, ShareLock);
+	UnlockPage(index, META_BLKNO, ShareLock);
 	return_findings((ReturnSetInfo *) fcinfo->resultinfo, &first);
 	insp_close(index, heap);
 	return (Datum) 0;
@@ -83,6 +86,8 @@ look(Relation index, Relation heap, bool heapallindexed, VerifyFindings *found)
 
 	v->index = index;
 	v->heap = heap;
+	v->cxt = cxt;
+	v->method = insp_method(index)->verify;
 	v->found = &mine;
 	/* Taken before the index is read: what it sees is in the index by then. */
 	if (heapallindexed)
@@ -90,8 +95,10 @@ look(Relation index, Relation heap, bool heapallindexed, VerifyFindings *found)
 		snapshot = RegisterSnapshot(GetTransactionSnapshot());
 		insp_require_usable(index, snapshot);
 	}
-	if (verify_ivf(v))
+	if (v->method->pages(v))
 	{
+		if (v->method->codes)
+			v->method->codes(v);
 		verify_rows(v);
 		if (heapallindexed)
 			verify_heap(v, snapshot);

@@ -1,14 +1,13 @@
 /*
- * verify_ivf.c -- reads all pages of an ivf index and follows all of its links.
+ * verify_ivf.c -- what ivf's pages hold, and where their links lead.
  *
- * What it is not: the comparison of rows with one another or with the table
- * (verify_rows.c).
+ * What it is not: the reading of pages (verify_pages.c), refine rows
+ * (verify_ivfcode.c), or the comparison of rows with one another or with the
+ * table (verify_rows.c).
  *
  * Metapage, model and directory are read by their links; then every page is
- * read once, in order, and what links need is kept (12 bytes a block, 24 a
- * page). Chains are followed in that memory: each block can be reached once,
- * so a walk ends on a cycle, and no page is read twice. Nothing on a page is
- * used before it has been compared with what it can be.
+ * read once, in order, and what links need is kept (12 bytes a block). Lists
+ * are followed in that memory.
  */
 #include "postgres.h"
 
@@ -18,17 +17,19 @@
 
 #include "access/transam.h"
 #include "miscadmin.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "inspect/inspect.h"
+#include "inspect/verify_ivf.h"
 #include "math/rotate.h"
 
-/*
- * Transactions that wrote nothing are forgotten by a crash, and a standby may
- * not have heard of them: stamps can be that far ahead of the next xid.
- */
-#define XID_SLACK 1000000
+typedef struct VerifyBlock
+{
+	uint32		list;			/* 0: free */
+	BlockNumber next_blkno;
+	uint16		next_idx;
+	bool		moved;
+	bool		reached;
+} VerifyBlock;
 
 typedef struct VerifyList
 {
@@ -39,82 +40,50 @@ typedef struct VerifyList
 	uint16		head_idx;
 } VerifyList;
 
+static bool look(Verify *v);
 static bool check_meta(Verify *v);
 static bool check_curves(Verify *v);
 static bool read_model(Verify *v);
 static void check_model(Verify *v, const char *tape);
 static void read_directory(Verify *v);
 static void check_entry(Verify *v, BlockNumber blkno, int idx, IvfDirEntry e);
-static void make_room(Verify *v);
-static void read_pages(Verify *v);
-static void look_at_page(Verify *v, BlockNumber blkno);
+static void look_at_page(Verify *v, BlockNumber blkno, Page page);
 static void look_at_list_page(Verify *v, BlockNumber blkno, Page page);
 static void look_at_slots(Verify *v, BlockNumber blkno, int idx, IvfBlock block);
 static void look_at_refine_page(Verify *v, BlockNumber blkno, Page page);
-static void look_at_tids_page(Verify *v, BlockNumber blkno, Page page);
 static void follow_lists(Verify *v);
 static void follow_list(Verify *v, const VerifyList *l);
-static void follow_tids(Verify *v);
 static void find_unreached(Verify *v);
-static void add_row(Verify *v, const VerifyRow *row);
-static void *grow(void *array, Size *cap, Size need, Size size);
 
-bool
-verify_ivf(Verify *v)
+const VerifyMethod verify_ivf = {look, verify_ivf_codes, verify_ivf_code};
+
+/* Blocks of a list page: [blocks_per_page]. */
+static VerifyBlock *
+blocks_of(Verify *v, BlockNumber blkno)
 {
+	return v->pages[blkno].parts;
+}
+
+static bool
+look(Verify *v)
+{
+	VerifyIvf  *ivf = palloc0(sizeof(VerifyIvf));
 	HASHCTL		ctl = {0};
 
-	v->npages = RelationGetNumberOfBlocks(v->index);
-	v->last_xid = FullTransactionIdFromU64(U64FromFullTransactionId(ReadNextFullTransactionId()) +
-										   XID_SLACK);
+	v->state = ivf;
+	verify_begin(v);
 	if (!check_meta(v) || !read_model(v))
 		return false;
 	ctl.keysize = sizeof(uint32);
 	ctl.entrysize = sizeof(VerifyList);
-	ctl.hcxt = CurrentMemoryContext;
-	v->lists = hash_create("ivf lists", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	make_room(v);
+	ctl.hcxt = v->cxt;
+	ivf->lists = hash_create("ivf lists", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	read_directory(v);
-	read_pages(v);
+	verify_pages(v, look_at_page);
 	follow_lists(v);
-	follow_tids(v);
+	verify_tids(v, &ivf->meta.tids);
 	find_unreached(v);
 	return true;
-}
-
-/* ---- pages ---- */
-
-/* The header alone; NULL if it is sound. */
-static const char *
-header_problem(Page page)
-{
-	PageHeader	header = (PageHeader) page;
-	const char *problem;
-
-	if (!vs_page_ok(page, &problem))
-		return problem;
-	if (header->pd_lower != header->pd_upper || header->pd_upper != header->pd_special)
-		return "page header is damaged";
-	return NULL;
-}
-
-static void
-copy_page(Verify *v, BlockNumber blkno, PGAlignedBlock *copy)
-{
-	Buffer		buf;
-
-	CHECK_FOR_INTERRUPTS();
-	buf = ReadBufferExtended(v->index, MAIN_FORKNUM, blkno, RBM_NORMAL, NULL);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	memcpy(copy->data, BufferGetPage(buf), BLCKSZ);
-	UnlockReleaseBuffer(buf);
-}
-
-bool
-verify_read(Verify *v, BlockNumber blkno, PGAlignedBlock *copy)
-{
-	copy_page(v, blkno, copy);
-	return !PageIsNew(copy->data) && header_problem(copy->data) == NULL;
 }
 
 /* ---- metapage and model ---- */
@@ -122,24 +91,14 @@ verify_read(Verify *v, BlockNumber blkno, PGAlignedBlock *copy)
 static bool
 check_meta(Verify *v)
 {
+	VerifyIvf  *ivf = v->state;
 	const VecOpclass *oc = vi_opclass(v->index);
-	IvfMeta		meta = &v->meta;
+	IvfMeta		meta = &ivf->meta;
 	PGAlignedBlock copy;
-	const char *problem = NULL;
+	const char *problem;
 	int			dims = vi_index_dims(v->index);
 
-	if (v->npages == 0)
-	{
-		verify_report(v->found, IVF_META_BLKNO, -1, "the index has no metapage");
-		return false;
-	}
-	copy_page(v, IVF_META_BLKNO, &copy);
-	if (PageIsNew(copy.data))
-		problem = "page is empty";
-	else
-		problem = header_problem(copy.data);
-	if (problem == NULL && vs_opaque(copy.data)->kind != VS_IVF_META)
-		problem = "page is no ivf metapage";
+	problem = verify_meta(v, VS_IVF_META, &copy);
 	if (problem == NULL)
 	{
 		memcpy(meta, IvfPageMeta(copy.data), sizeof(IvfMetaData));
@@ -170,26 +129,29 @@ check_meta(Verify *v)
 		verify_report(v->found, IVF_META_BLKNO, -1, "%s", problem);
 		return false;
 	}
-	v->m.oc = oc;
-	v->m.codec = vq_codec(meta->codec);
-	v->m.dir_codec = vq_codec(meta->dir_codec);
-	v->m.dims = meta->dims;
-	v->m.dim = meta->dim;
-	v->m.sdim = meta->sdim;
-	v->m.nparts = meta->nparts;
-	ivf_model_sizes(&v->m);
+	v->oc = oc;
+	v->dims = meta->dims;
+	ivf->m.oc = oc;
+	ivf->m.codec = vq_codec(meta->codec);
+	ivf->m.dir_codec = vq_codec(meta->dir_codec);
+	ivf->m.dims = meta->dims;
+	ivf->m.dim = meta->dim;
+	ivf->m.sdim = meta->sdim;
+	ivf->m.nparts = meta->nparts;
+	ivf_model_sizes(&ivf->m);
 	return true;
 }
 
 static bool
 check_curves(Verify *v)
 {
+	VerifyIvf  *ivf = v->state;
 	int			c;
 	uint32		i;
 
 	for (c = 0; c < IVF_CURVES; c++)
 	{
-		const IvfCurve *curve = &v->meta.curve[c];
+		const IvfCurve *curve = &ivf->meta.curve[c];
 
 		if (curve->points > IVF_CURVE_POINTS)
 			return false;
@@ -212,61 +174,39 @@ check_curves(Verify *v)
 static bool
 read_model(Verify *v)
 {
-	Size		bytes = ivf_model_bytes(&v->m);
-	uint32		needed = (bytes + IVF_MODEL_PAGE_BYTES - 1) / IVF_MODEL_PAGE_BYTES;
-	uint32		sound = 0;
-	char	   *tape;
-	uint32		i;
+	VerifyIvf  *ivf = v->state;
+	char	   *tape = verify_model(v, VS_IVF_MODEL, ivf->meta.model_blkno, ivf->meta.model_pages,
+									 ivf_model_bytes(&ivf->m));
 
-	if (v->meta.model_pages != needed ||
-		(uint64) v->meta.model_blkno + needed > (uint64) v->npages)
-	{
-		verify_report(v->found, IVF_META_BLKNO, -1, "model has %u pages from block %u on instead of %u",
-					  v->meta.model_pages, v->meta.model_blkno, needed);
+	if (tape == NULL)
 		return false;
-	}
-	tape = MemoryContextAllocHuge(CurrentMemoryContext, (Size) needed * IVF_MODEL_PAGE_BYTES);
-	for (i = 0; i < needed; i++)
-	{
-		PGAlignedBlock copy;
-
-		if (verify_read(v, v->meta.model_blkno + i, &copy) &&
-			vs_opaque(copy.data)->kind == VS_IVF_MODEL)
-		{
-			memcpy(tape + (Size) i * IVF_MODEL_PAGE_BYTES, PageGetContents(copy.data),
-				   IVF_MODEL_PAGE_BYTES);
-			sound++;
-		}
-		else
-			verify_report(v->found, v->meta.model_blkno + i, -1, "page is no model page");
-	}
-	if (sound == needed)
-		check_model(v, tape);
+	check_model(v, tape);
 	pfree(tape);
-	return sound == needed;
+	return true;
 }
 
 static void
 check_model(Verify *v, const char *tape)
 {
+	VerifyIvf  *ivf = v->state;
 	const float *mean = (const float *) tape;
 	const uint16 *half;
 	Size		i;
 
-	for (i = 0; i < (Size) v->m.dims; i++)
+	for (i = 0; i < (Size) ivf->m.dims; i++)
 		if (!isfinite(mean[i]))
 		{
-			verify_report(v->found, v->meta.model_blkno, -1, "the mean is not finite");
+			verify_report(v->found, ivf->meta.model_blkno, -1, "the mean is not finite");
 			break;
 		}
-	v->part_head = palloc(sizeof(BlockNumber) * v->m.nparts);
-	memcpy(v->part_head, tape + sizeof(float) * v->m.dims, sizeof(BlockNumber) * v->m.nparts);
-	half = (const uint16 *) (tape + sizeof(float) * v->m.dims + sizeof(BlockNumber) * v->m.nparts);
-	for (i = 0; i < (Size) v->m.nparts * v->m.dim; i++)
+	ivf->part_head = palloc(sizeof(BlockNumber) * ivf->m.nparts);
+	memcpy(ivf->part_head, tape + sizeof(float) * ivf->m.dims, sizeof(BlockNumber) * ivf->m.nparts);
+	half = (const uint16 *) (tape + sizeof(float) * ivf->m.dims + sizeof(BlockNumber) * ivf->m.nparts);
+	for (i = 0; i < (Size) ivf->m.nparts * ivf->m.dim; i++)
 		if ((half[i] & 0x7C00) == 0x7C00)
 		{
-			verify_report(v->found, v->meta.model_blkno, -1, "centroid of partition %d is not finite",
-						  (int) (i / v->m.dim));
+			verify_report(v->found, ivf->meta.model_blkno, -1, "centroid of partition %d is not finite",
+						  (int) (i / ivf->m.dim));
 			break;
 		}
 }
@@ -276,13 +216,14 @@ check_model(Verify *v, const char *tape)
 static void
 read_directory(Verify *v)
 {
+	VerifyIvf  *ivf = v->state;
 	uint32		entries = 0;
 	int			part;
 
-	for (part = 0; part < v->m.nparts; part++)
+	for (part = 0; part < ivf->m.nparts; part++)
 	{
-		BlockNumber blkno = v->part_head[part];
-		BlockNumber from = v->meta.model_blkno;
+		BlockNumber blkno = ivf->part_head[part];
+		BlockNumber from = ivf->meta.model_blkno;
 
 		while (blkno != InvalidBlockNumber)
 		{
@@ -311,33 +252,34 @@ read_directory(Verify *v)
 				break;
 			}
 			dir = IvfPageDir(copy.data);
-			if (dir->count > (uint32) v->m.entries_per_page)
+			if (dir->count > (uint32) ivf->m.entries_per_page)
 				verify_report(v->found, blkno, -1, "directory page has %u entries, more than the %d that fit",
-							  dir->count, v->m.entries_per_page);
-			for (i = 0; i < Min(dir->count, (uint32) v->m.entries_per_page); i++, entries++)
-				check_entry(v, blkno, i, IVF_DIR_ENTRY(copy.data, v->m.entry_size, i));
+							  dir->count, ivf->m.entries_per_page);
+			for (i = 0; i < Min(dir->count, (uint32) ivf->m.entries_per_page); i++, entries++)
+				check_entry(v, blkno, i, IVF_DIR_ENTRY(copy.data, ivf->m.entry_size, i));
 			from = blkno;
 			blkno = vs_opaque(copy.data)->next;
 		}
 	}
-	if (entries != v->meta.nlists)
+	if (entries != ivf->meta.nlists)
 		verify_report(v->found, IVF_META_BLKNO, -1, "directory has %u lists, metapage counts %u",
-					  entries, v->meta.nlists);
+					  entries, ivf->meta.nlists);
 }
 
 static void
 check_entry(Verify *v, BlockNumber blkno, int idx, IvfDirEntry e)
 {
+	VerifyIvf  *ivf = v->state;
 	VerifyList *l;
 	bool		found;
 
-	if (e->list == 0 || e->list >= v->meta.next_list)
+	if (e->list == 0 || e->list >= ivf->meta.next_list)
 	{
 		verify_report(v->found, blkno, idx, "entry has list number %u, none below %u", e->list,
-					  v->meta.next_list);
+					  ivf->meta.next_list);
 		return;
 	}
-	l = hash_search(v->lists, &e->list, HASH_ENTER, &found);
+	l = hash_search(ivf->lists, &e->list, HASH_ENTER, &found);
 	if (found)
 	{
 		verify_report(v->found, blkno, idx, "list %u has an entry already, in block %u", e->list,
@@ -353,91 +295,42 @@ check_entry(Verify *v, BlockNumber blkno, int idx, IvfDirEntry e)
 /* ---- all pages ---- */
 
 static void
-make_room(Verify *v)
+look_at_page(Verify *v, BlockNumber blkno, Page page)
 {
-	Size		had = sizeof(VerifyPage) * (Size) v->pages_cap;
-	Size		bytes = sizeof(VerifyPage) * (Size) v->npages;
+	VerifyIvf  *ivf = v->state;
+	int			kind = vs_opaque(page)->kind;
 
-	if (v->npages <= v->pages_cap)
-		return;
-	v->pages = v->pages ? repalloc_huge(v->pages, bytes) :
-		MemoryContextAllocHuge(CurrentMemoryContext, bytes);
-	memset((char *) v->pages + had, 0, bytes - had);
-	v->pages_cap = v->npages;
-}
-
-static void
-read_pages(Verify *v)
-{
-	BlockNumber blkno = IVF_META_BLKNO + 1;
-
-	/* Inserts may extend the index while it is read. */
-	for (; blkno < v->npages; v->npages = RelationGetNumberOfBlocks(v->index))
-	{
-		make_room(v);
-		for (; blkno < v->npages; blkno++)
-			look_at_page(v, blkno);
-	}
-	v->npages = blkno;
-}
-
-static void
-look_at_page(Verify *v, BlockNumber blkno)
-{
-	VerifyPage *p = &v->pages[blkno];
-	PGAlignedBlock copy;
-	const char *problem;
-
-	copy_page(v, blkno, &copy);
-	if (PageIsNew(copy.data))
-		return;					/* an insert failed after extending */
-	problem = header_problem(copy.data);
-	if (problem)
-	{
-		p->damaged = true;
-		verify_report(v->found, blkno, -1, "%s", problem);
-		return;
-	}
-	p->kind = vs_opaque(copy.data)->kind;
-	p->flags = vs_opaque(copy.data)->flags;
-	p->next = vs_opaque(copy.data)->next;
-	switch (p->kind)
+	switch (kind)
 	{
 		case VS_IVF_LIST:
-			look_at_list_page(v, blkno, copy.data);
+			look_at_list_page(v, blkno, page);
 			break;
 		case VS_IVF_REFINE:
-			look_at_refine_page(v, blkno, copy.data);
-			break;
-		case VS_TIDS:
-			look_at_tids_page(v, blkno, copy.data);
+			look_at_refine_page(v, blkno, page);
 			break;
 		case VS_IVF_DIR:
 			break;				/* read by its links */
 		case VS_IVF_MODEL:
-			if (blkno < v->meta.model_blkno || blkno - v->meta.model_blkno >= v->meta.model_pages)
+			if (blkno < ivf->meta.model_blkno || blkno - ivf->meta.model_blkno >= ivf->meta.model_pages)
 				verify_report(v->found, blkno, -1, "model page is not among the model's pages");
-			break;
-		case VS_FREE:
-			if (FullTransactionIdFollows(((VsFreeData *) PageGetContents(copy.data))->xid, v->last_xid))
-				verify_report(v->found, blkno, -1, "page was freed by a transaction of the future");
 			break;
 		default:
 			verify_report(v->found, blkno, -1, "page of kind \"%s\" has no place here",
-						  vs_kind_name(p->kind));
+						  vs_kind_name(kind));
 	}
 }
 
 static void
 look_at_list_page(Verify *v, BlockNumber blkno, Page page)
 {
-	VerifyBlock *seen = palloc0(sizeof(VerifyBlock) * v->m.blocks_per_page);
+	VerifyIvf  *ivf = v->state;
+	VerifyBlock *seen = palloc0(sizeof(VerifyBlock) * ivf->m.blocks_per_page);
 	int			i;
 
-	v->pages[blkno].blocks = seen;
-	for (i = 0; i < v->m.blocks_per_page; i++)
+	v->pages[blkno].parts = seen;
+	for (i = 0; i < ivf->m.blocks_per_page; i++)
 	{
-		IvfBlock	block = IVF_BLOCK(page, v->m.sdim, i);
+		IvfBlock	block = IVF_BLOCK(page, ivf->m.sdim, i);
 		int			item = i * VQ_BLOCK;
 
 		seen[i].list = block->list;
@@ -448,10 +341,10 @@ look_at_list_page(Verify *v, BlockNumber blkno, Page page)
 			continue;
 		if (block->flags & ~(IVF_BLOCK_MOVED | IVF_BLOCK_MOVING))
 			verify_report(v->found, blkno, item, "block has unknown flags 0x%04x", block->flags);
-		if (block->list >= v->meta.next_list)
+		if (block->list >= ivf->meta.next_list)
 		{
 			verify_report(v->found, blkno, item, "block has list number %u, none below %u",
-						  block->list, v->meta.next_list);
+						  block->list, ivf->meta.next_list);
 			continue;
 		}
 		if (seen[i].moved)
@@ -459,7 +352,7 @@ look_at_list_page(Verify *v, BlockNumber blkno, Page page)
 			if (FullTransactionIdFollows(block->moved_at, v->last_xid))
 				verify_report(v->found, blkno, item, "block was moved by a transaction of the future");
 		}
-		else if (hash_search(v->lists, &block->list, HASH_FIND, NULL) != NULL)
+		else if (hash_search(ivf->lists, &block->list, HASH_FIND, NULL) != NULL)
 			look_at_slots(v, blkno, i, block);
 	}
 }
@@ -502,67 +395,40 @@ look_at_slots(Verify *v, BlockNumber blkno, int idx, IvfBlock block)
 		row.blkno = blkno;
 		row.item = item;
 		row.sort = VERIFY_CODED;
-		add_row(v, &row);
+		verify_add_row(v, &row);
 	}
 }
 
 static void
 look_at_refine_page(Verify *v, BlockNumber blkno, Page page)
 {
+	VerifyIvf  *ivf = v->state;
 	int			i;
 
-	if (v->m.codec == NULL)
+	if (ivf->m.codec == NULL)
 	{
 		verify_report(v->found, blkno, -1, "refine page in an index without refine rows");
 		return;
 	}
 	if (vs_opaque(page)->flags & IVF_REFINE_REST)
 	{
-		if (v->m.refine_size <= VS_USABLE)
+		if (ivf->m.refine_size <= VS_USABLE)
 			verify_report(v->found, blkno, -1, "refine rows of this index do not go on on another page");
 		return;
 	}
-	for (i = 0; i < v->m.refine_per_page; i++)
+	for (i = 0; i < ivf->m.refine_per_page; i++)
 	{
-		IvfRefine	ref = IVF_REFINE(page, v->m.refine_size, i);
+		IvfRefine	ref = IVF_REFINE(page, ivf->m.refine_size, i);
 		VerifyRefine *seen;
 
 		if (vs_tid_empty(&ref->tid))
 			continue;
-		v->refine = grow(v->refine, &v->refine_cap, v->nrefine + 1, sizeof(VerifyRefine));
-		seen = &v->refine[v->nrefine++];
+		ivf->refine = verify_grow(v, ivf->refine, &ivf->refine_cap, ivf->nrefine + 1, sizeof(VerifyRefine));
+		seen = &ivf->refine[ivf->nrefine++];
 		seen->blkno = blkno;
 		seen->idx = i;
 		seen->part = ref->part;
 		seen->tid = ref->tid;
-	}
-}
-
-static void
-look_at_tids_page(Verify *v, BlockNumber blkno, Page page)
-{
-	ViTidsPage tids = ViPageTids(page);
-	uint32		sort = vs_opaque(page)->owner;
-	uint32		i;
-
-	if (sort >= VI_TIDS_SORTS)
-	{
-		verify_report(v->found, blkno, -1, "page of rows without code is of unknown sort %u", sort);
-		return;
-	}
-	if (tids->count > VI_TIDS_PER_PAGE)
-		verify_report(v->found, blkno, -1, "page has %u rows without code, more than the %u that fit",
-					  tids->count, VI_TIDS_PER_PAGE);
-	for (i = 0; i < Min(tids->count, VI_TIDS_PER_PAGE); i++)
-	{
-		VerifyRow	row = {0};
-
-		row.tid = tids->tid[i];
-		row.ref_blkno = InvalidBlockNumber;
-		row.blkno = blkno;
-		row.item = i;
-		row.sort = sort;
-		add_row(v, &row);
 	}
 }
 
@@ -571,10 +437,11 @@ look_at_tids_page(Verify *v, BlockNumber blkno, Page page)
 static void
 follow_lists(Verify *v)
 {
+	VerifyIvf  *ivf = v->state;
 	HASH_SEQ_STATUS status;
 	VerifyList *l;
 
-	hash_seq_init(&status, v->lists);
+	hash_seq_init(&status, ivf->lists);
 	while ((l = hash_seq_search(&status)) != NULL)
 		follow_list(v, l);
 }
@@ -582,6 +449,7 @@ follow_lists(Verify *v)
 static void
 follow_list(Verify *v, const VerifyList *l)
 {
+	VerifyIvf  *ivf = v->state;
 	BlockNumber blkno = l->head_blkno;
 	int			idx = l->head_idx;
 	BlockNumber from = l->dir_blkno;
@@ -592,7 +460,7 @@ follow_list(Verify *v, const VerifyList *l)
 		VerifyBlock *b;
 
 		CHECK_FOR_INTERRUPTS();
-		if (blkno >= v->npages || idx >= v->m.blocks_per_page)
+		if (blkno >= v->npages || idx >= ivf->m.blocks_per_page)
 		{
 			verify_report(v->found, from, item, "list %u leads to block %u, part %d, which does not exist",
 						  l->list, blkno, idx);
@@ -606,7 +474,7 @@ follow_list(Verify *v, const VerifyList *l)
 						  l->list, blkno);
 			return;
 		}
-		b = &v->pages[blkno].blocks[idx];
+		b = &blocks_of(v, blkno)[idx];
 		if (b->list != l->list || b->moved)
 		{
 			verify_report(v->found, from, item, "list %u leads to block %u, part %d, of %s %u", l->list,
@@ -627,54 +495,11 @@ follow_list(Verify *v, const VerifyList *l)
 	}
 }
 
-static void
-follow_tids(Verify *v)
-{
-	int			sort;
-	int			chain;
-
-	for (sort = 0; sort < VI_TIDS_SORTS; sort++)
-		for (chain = 0; chain < VI_TIDS_CHAINS; chain++)
-		{
-			BlockNumber blkno = v->meta.tids.head[sort][chain];
-			BlockNumber from = IVF_META_BLKNO;
-
-			while (blkno != InvalidBlockNumber)
-			{
-				CHECK_FOR_INTERRUPTS();
-				if (blkno >= v->npages)
-				{
-					verify_report(v->found, from, -1,
-								  "chain of rows without code leads to block %u, past the end of the index",
-								  blkno);
-					break;
-				}
-				if (v->pages[blkno].damaged)
-					break;
-				if (v->pages[blkno].kind != VS_TIDS)
-				{
-					verify_report(v->found, from, -1,
-								  "chain of rows without code leads to block %u of kind \"%s\"",
-								  blkno, vs_kind_name(v->pages[blkno].kind));
-					break;
-				}
-				if (v->pages[blkno].reached)
-				{
-					verify_report(v->found, from, -1, "chain of rows without code comes to block %u twice",
-								  blkno);
-					break;
-				}
-				v->pages[blkno].reached = true;
-				from = blkno;
-				blkno = v->pages[blkno].next;
-			}
-		}
-}
-
 /* What a list or chain owns and no walk came to: its rows cannot be found. */
 static void
 find_unreached(Verify *v)
 {
+	VerifyIvf  *ivf = v->state;
 	BlockNumber blkno;
 	int			i;
 
@@ -683,38 +508,18 @@ find_unreached(Verify *v)
 		const VerifyPage *p = &v->pages[blkno];
 
 		CHECK_FOR_INTERRUPTS();
-		if ((p->kind == VS_IVF_DIR || p->kind == VS_TIDS) && !p->reached)
+		if (p->kind == VS_IVF_DIR && !p->reached)
 			verify_report(v->found, blkno, -1, "page of kind \"%s\" is in no chain", vs_kind_name(p->kind));
 		if (p->kind != VS_IVF_LIST)
 			continue;
-		for (i = 0; i < v->m.blocks_per_page; i++)
+		for (i = 0; i < ivf->m.blocks_per_page; i++)
 		{
-			const VerifyBlock *b = &p->blocks[i];
+			const VerifyBlock *b = &blocks_of(v, blkno)[i];
 
 			if (b->list != 0 && !b->moved && !b->reached &&
-				hash_search(v->lists, &b->list, HASH_FIND, NULL) != NULL)
+				hash_search(ivf->lists, &b->list, HASH_FIND, NULL) != NULL)
 				verify_report(v->found, blkno, i * VQ_BLOCK, "block of list %u is not in its chain",
 							  b->list);
 		}
 	}
-}
-
-/* ---- memory ---- */
-
-static void
-add_row(Verify *v, const VerifyRow *row)
-{
-	v->rows = grow(v->rows, &v->rows_cap, v->nrows + 1, sizeof(VerifyRow));
-	v->rows[v->nrows++] = *row;
-}
-
-static void *
-grow(void *array, Size *cap, Size need, Size size)
-{
-	if (need <= *cap)
-		return array;
-	*cap = Max(need, Max(*cap * 2, 1024));
-	if (array == NULL)
-		return MemoryContextAllocHuge(CurrentMemoryContext, *cap * size);
-	return repalloc_huge(array, *cap * size);
 }
