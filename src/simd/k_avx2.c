@@ -42,6 +42,8 @@ typedef __m256d VD;
 #define v_mul(a, b) _mm256_mul_ps(a, b)
 #define v_fma(a, b, acc) _mm256_fmadd_ps(a, b, acc)
 #define v_xor(a, b) _mm256_xor_ps(a, b)
+#define v_and(a, b) _mm256_and_ps(a, b)
+#define v_sign_bits(a) ((unsigned) _mm256_movemask_ps(a))
 #define v_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
 #define v_load(p) _mm256_loadu_ps((const float *) (p))
 #define v_store(p, v) _mm256_storeu_ps((float *) (p), v)

@@ -41,6 +41,8 @@ typedef __m512d VD;
 #define v_mul(a, b) _mm512_mul_ps(a, b)
 #define v_fma(a, b, acc) _mm512_fmadd_ps(a, b, acc)
 #define v_xor(a, b) _mm512_xor_ps(a, b)
+#define v_and(a, b) _mm512_and_ps(a, b)
+#define v_sign_bits(a) ((unsigned) _mm512_movepi32_mask(_mm512_castps_si512(a)))
 #define v_abs(a) _mm512_abs_ps(a)
 #define v_sum(a) _mm512_reduce_add_ps(a)
 #define v_load(p) _mm512_loadu_ps(p)

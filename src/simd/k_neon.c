@@ -51,6 +51,20 @@ v_xor(VF a, VF b)
 }
 
 VP_INLINE VF
+v_and(VF a, VF b)
+{
+	return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
+
+VP_INLINE unsigned
+v_sign_bits(VF a)
+{
+	static const int32_t up[4] = {0, 1, 2, 3};
+
+	return vaddvq_u32(vshlq_u32(vshrq_n_u32(vreinterpretq_u32_f32(a), 31), vld1q_s32(up)));
+}
+
+VP_INLINE VF
 v_load_tail(const float *p, size_t n)
 {
 	float		last[4] = {0};

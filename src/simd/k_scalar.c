@@ -441,6 +441,38 @@ k_flip_f32(float *x, const uint8_t *signs, size_t n)
 }
 
 static void
+k_signs_f32(const float *x, const float *c, size_t n, uint8_t *code, float *sums)
+{
+	float		lanes[4][16] = {{0}};
+	size_t		d;
+	int			half;
+	int			i;
+
+	memset(code, 0, n / 8);
+	for (d = 0; d < n; d++)
+	{
+		float		centre = vk_get_f32(c, d);
+		float		r = vk_get_f32(x, d) - centre;
+		bool		plus = !signbit(r);
+
+		code[d / 8] |= (uint8_t) (plus << d % 8);
+		lanes[0][d % 16] += r * r;
+		lanes[1][d % 16] += fabsf(r);
+		lanes[2][d % 16] += plus ? centre : -centre;
+		lanes[3][d % 16] += r * centre;
+	}
+	for (i = 0; i < 4; i++)
+	{
+		for (half = 8; half > 0; half /= 2)
+		{
+			for (d = 0; d < (size_t) half; d++)
+				lanes[i][d] += lanes[i][d + half];
+		}
+		vk_put_f32(sums, i, lanes[i][0]);
+	}
+}
+
+static void
 k_f32_to_f16(const float *in, uint16_t *out, size_t n)
 {
 	size_t		i;

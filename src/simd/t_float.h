@@ -13,7 +13,8 @@
  *	v_number_or_zero	NaN becomes 0
  *	v_clamp(x, lo, hi)
  *	v_where_inf(t, yes, no)	yes where t is +infinity
- *	v_signs(bits)	-0.0 where a bit is set, else +0.0; v_xor
+ *	v_signs(bits)	-0.0 where a bit is set, else +0.0; v_xor v_and
+ *	v_sign_bits(x)	the sign bits, lane 0 lowest
  *	v_hadamard(x)	all butterflies inside one vector, nearest first
  *	v_unpack_u4(p, lo, hi)	a group of 4-bit codes as floats
  *	v_unpack_u2(p, part, x)	bit pairs `part` of a group of 2-bit codes, 16 floats
@@ -485,6 +486,53 @@ k_flip_f32(float *x, const uint8_t *signs, size_t n)
 	if (i < n)
 		v_store_tail(x + i, v_xor(v_load_tail(x + i, n - i),
 								  v_signs(sign_bits(signs, i, n))), n - i);
+}
+
+/* Same operations in the same order as the scalar level: same bits. */
+static void
+k_signs_f32(const float *x, const float *c, size_t n, uint8_t *code, float *sums)
+{
+	VF			acc[4][16 / VF_WIDTH];
+	float		lanes[16];
+	size_t		d;
+	int			half;
+	int			i;
+	int			v;
+
+	for (i = 0; i < 4; i++)
+	{
+		for (v = 0; v < 16 / VF_WIDTH; v++)
+			acc[i][v] = v_zero();
+	}
+	for (d = 0; d < n; d += 16)
+	{
+		unsigned	minus = 0;
+
+#pragma GCC unroll 4
+		for (v = 0; v < 16 / VF_WIDTH; v++)
+		{
+			VF			centre = v_load(c + d + v * VF_WIDTH);
+			VF			r = v_sub(v_load(x + d + v * VF_WIDTH), centre);
+
+			minus |= v_sign_bits(r) << v * VF_WIDTH;
+			acc[0][v] = v_add(acc[0][v], v_mul(r, r));
+			acc[1][v] = v_add(acc[1][v], v_abs(r));
+			acc[2][v] = v_add(acc[2][v], v_xor(centre, v_and(r, v_set1(-0.0f))));
+			acc[3][v] = v_add(acc[3][v], v_mul(r, centre));
+		}
+		vk_put_u16(code, d / 16, (uint16_t) ~minus);
+	}
+	for (i = 0; i < 4; i++)
+	{
+		for (v = 0; v < 16 / VF_WIDTH; v++)
+			v_store(lanes + v * VF_WIDTH, acc[i][v]);
+		for (half = 8; half > 0; half /= 2)
+		{
+			for (v = 0; v < half; v++)
+				lanes[v] += lanes[v + half];
+		}
+		vk_put_f32(sums, i, lanes[0]);
+	}
 }
 
 static void

@@ -125,6 +125,7 @@ CALL(tile_u8s8, t->tile_u8s8(U(w->a), w->k, w->m, S(w->b), w->k, w->n, w->k,
 							 (int32_t *) w->c, w->n))
 CALL(hadamard_f32, t->hadamard_f32(F(w->c), HADAMARD))
 CALL(flip_f32, t->flip_f32(F(w->c), U(w->a), DIM))
+CALL(signs_f32, t->signs_f32(F(w->a), F(w->b), DIM, U(w->c), F(w->c + 4096)))
 CALL(f32_to_f16, t->f32_to_f16(F(w->a), H(w->c), DIM))
 CALL(f16_to_f32, t->f16_to_f32(H(w->a), F(w->c), DIM))
 CALL(f32_to_s8, t->f32_to_s8(F(w->a), 127, S(w->c), DIM))
@@ -142,7 +143,7 @@ static const struct
 	{"dots_u1s8", DIM * MANY}, {"dots_u2s8", 2.0 * DIM * MANY},
 	{"l1_u8u8", 3 * DIM}, {"l1_u8f32", 5 * DIM},
 	{"fastscan_32", DIM / 4 * 32}, {"bit_estimate_32", 6 * 32}, {"hadamard_f32", 9 * HADAMARD},
-	{"flip_f32", DIM}, {"f32_to_f16", DIM}, {"f16_to_f32", DIM}, {"f32_to_s8", 2 * DIM},
+	{"flip_f32", DIM}, {"signs_f32", 8 * DIM}, {"f32_to_f16", DIM}, {"f16_to_f32", DIM}, {"f32_to_s8", 2 * DIM},
 	{"tile_f32", 0}, {"tile_u8s8", 0},
 };
 

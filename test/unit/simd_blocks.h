@@ -279,6 +279,47 @@ test_flip_f32(const VkTable *t)
 	}
 }
 
+static void
+test_signs_f32(const VkTable *t)
+{
+	size_t		d;
+	size_t		i;
+
+	for (d = 0; d < 2 * NDIMS; d++)
+	{
+		size_t		n = nth_dim(d % NDIMS) / 16 * 16;
+		size_t		shift = nth_shift(d);
+		float	   *x = guarded(0, n * sizeof(float), shift);
+		float	   *c = guarded(1, n * sizeof(float), nth_shift(d + 1));
+		uint8_t    *code = guarded(2, n / 8, shift);
+		float		sums[4];
+		uint8_t		want_code[2000];
+		float		want[4];
+		double		plus = 0;
+
+		fill_f32(x, n, d % 7 == 0 ? FILL_SPECIAL : FILL_NORMAL);
+		fill_f32(c, n, FILL_NORMAL);
+		for (i = 0; i < n; i += 5)	/* r = 0 */
+			vk_put_f32(c, i, vk_get_f32(x, i));
+		t->signs_f32(x, c, n, code, sums);
+		vk_level_scalar.signs_f32(x, c, n, want_code, want);
+		CHECK(memcmp(code, want_code, n / 8) == 0 && same_floats(sums, want, 4),
+			  "%s signs_f32 n=%zu differs from scalar", t->name, n);
+		CHECK(canary_ok(2, n / 8, shift), "%s signs_f32 writes outside", t->name);
+		if (d % 7 == 0)
+			continue;
+		for (i = 0; i < n; i++)
+		{
+			bool		set = code[i / 8] >> i % 8 & 1;
+			float		r = vk_get_f32(x, i) - vk_get_f32(c, i);
+
+			CHECK(set == (r >= 0), "%s signs_f32 n=%zu bit %zu", t->name, n, i);
+			plus += set ? vk_get_f32(c, i) : -vk_get_f32(c, i);
+		}
+		CHECK_NEAR(sums[2], plus, 1e-6 * (double) (n + 16));
+	}
+}
+
 /* A half by its definition, independent of fp16.h; NaN is left out. */
 static double
 half_value(unsigned h)
