@@ -5,13 +5,13 @@ EXTENSION   = vecpg
 EXTVERSION  = 0.1.0
 MODULE_big  = vecpg
 
-ROOMS       = base simd math quant graph pg types store index am/ivf planner inspect
+ROOMS       = base simd math quant graph pg types store index am/ivf am/hnsw planner inspect
 SRCS        = $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))) src/mod.c
 OBJS        = $(SRCS:.c=.o)
 
 # The order is the dependency order: a part uses only objects of earlier parts.
 SQL_PARTS   = src/first.sql src/pg/options.sql src/types/vector.sql src/index/vindex.sql \
-              src/am/ivf/ivf.sql src/inspect/inspect.sql
+              src/am/ivf/ivf.sql src/am/hnsw/hnsw.sql src/inspect/inspect.sql
 DATA_built  = sql/$(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS      = $(patsubst sql/%.sql,%,$(filter-out sql/$(EXTENSION)--%,$(sort $(wildcard sql/*.sql))))
@@ -39,7 +39,7 @@ include src/simd/flags.mk
 
 # OpenMP lives behind one wrapper (src/math/par.h).
 src/math/par.o: CFLAGS += $(OPENMP)
-src/math/%.o src/quant/%.o src/graph/%.o src/am/ivf/%.o: CFLAGS += -O3
+src/math/%.o src/quant/%.o src/graph/%.o src/am/ivf/%.o src/am/hnsw/%.o: CFLAGS += -O3
 # Distances have the same bits on every CPU only if no compiler contracts a * b + c.
 src/graph/%.o: CFLAGS += -ffp-contract=off
 

@@ -272,7 +272,9 @@ vi_interval(const ViInterval *iv, const VqBound *b, double dist2, double *lo, do
 	double		half = (b->hi - b->lo) / 2 * iv->share;
 	double		slack;
 
-	if (iv->oc->metric == VQ_IP)
+	if (iv->oc->metric == VQ_L1)
+		slack = 0;				/* nothing was rotated, and the codec knows the operator's rounding */
+	else if (iv->oc->metric == VQ_IP)
 	{
 		double		x = iv->mean_norm + sqrt(Max(dist2, 0)) + iv->magnitude;
 

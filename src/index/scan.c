@@ -91,3 +91,16 @@ vi_uncoded_read(ViUncoded *u, Relation index, const ViTidHeads *heads,
 	u->at_hand = u->sort;
 	u->sort = after[u->sort];
 }
+
+/* ---- planning ---- */
+
+/* Far above disable_cost, which the server adds to what is switched off. */
+#define NO_ORDER_COST 1.0e15
+
+void
+vi_refuse_unordered(IndexPath *path, Cost *startup, Cost *total)
+{
+	*startup += NO_ORDER_COST;
+	*total += NO_ORDER_COST;
+	vecpg_disable_path(&path->path);
+}

@@ -11,6 +11,7 @@
 #define VECPG_SCAN_H
 
 #include "access/relscan.h"
+#include "nodes/pathnodes.h"
 #include "portability/instr_time.h"
 
 #include "index/tids.h"
@@ -53,6 +54,13 @@ typedef struct ViUncoded
 extern bool vi_uncoded_emit(ViUncoded *u, IndexScanDesc scan, bool all_null, ViCounters *count);
 extern void vi_uncoded_read(ViUncoded *u, Relation index, const ViTidHeads *heads,
 							MemoryContext cxt, ViCounters *count);
+
+/*
+ * Makes a path without an order dearer than a sequential scan that is switched
+ * off: the table itself answers better, and count(*), which needs no column,
+ * must not become an index-only scan, which we cannot serve.
+ */
+extern void vi_refuse_unordered(IndexPath *path, Cost *startup, Cost *total);
 
 /* ---- a clock that runs under vecpg.trace only (pg/options.h) ---- */
 

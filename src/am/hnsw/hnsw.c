@@ -16,6 +16,7 @@
 #include "utils/spccache.h"
 
 #include "am/hnsw/hnsw.h"
+#include "index/scan.h"
 #include "pg/options.h"
 
 static bytea *hnswoptions(Datum reloptions, bool validate);
@@ -106,7 +107,6 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	*correlation = 0;
 	*pages = costs.numIndexPages;
 
-	/* Without an order the table itself answers better. */
 	if (path->indexorderbys == NIL)
 		vi_refuse_unordered(path, startup, total);
 }

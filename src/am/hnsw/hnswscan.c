@@ -215,12 +215,14 @@ set_query(HnswScan s, const Vector *v)
 	s->interval.dim = m->dim;
 	s->interval.mean_norm = m->mean_norm;
 	s->interval.magnitude = (m->oc->normalise ? 1 : norm) + m->mean_norm;
-	s->interval.share = vi_interval_share(VI_BOUND_EPS, m->dims);
+	/* The error of an L1 code has no random direction. */
+	s->interval.share = m->oc->metric == VQ_L1 ? 1 : vi_interval_share(VI_BOUND_EPS, m->dims);
 	if (ip)
 	{
 		/* Rows are shifted by the mean, the query is not. */
 		vm_rotate(&m->rot, s->raw, NULL, y);
 		s->interval.mean_dot = vk->dot_f32(s->raw, m->mean, m->dims);
+		s->reach2 = (m->max_norm + m->mean_norm) * (m->max_norm + m->mean_norm);
 	}
 	hnsw_query(m, y, s->cxt, &s->q);
 }
@@ -386,7 +388,7 @@ hnsw_scan_meet(HnswScan s, uint32 number, HnswNode node, const VqBound *bound)
 	row->count = node->count;
 	row->exact = row->nan = false;
 	if (bound)
-		vi_interval(&s->interval, bound, s->q.point.dist2, &row->lo, &row->hi);
+		vi_interval(&s->interval, bound, s->reach2, &row->lo, &row->hi);
 }
 
 static void

@@ -41,6 +41,7 @@ typedef struct HnswScanData
 	HnswQuery	q;
 	HnswReader	r;
 	ViInterval	interval;
+	double		reach2;			/* square of the longest shifted row: inner product only */
 	ViOrder		order;
 	ViRowFetch	fetch;
 

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 
 #include "am/hnsw/hnswscan.h"
+#include "pg/options.h"
 
 static void sweep_record(HnswScan s, uint32 number, HnswNode node);
 

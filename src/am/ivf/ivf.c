@@ -16,6 +16,7 @@
 #include "utils/spccache.h"
 
 #include "am/ivf/ivf.h"
+#include "index/scan.h"
 #include "pg/options.h"
 
 static bytea *ivfoptions(Datum reloptions, bool validate);
@@ -84,9 +85,6 @@ ivfoptions(Datum reloptions, bool validate)
  * cost about as much as 30 simple operators (83 ns a block, measured). */
 #define CANDIDATE_COST 1.0
 
-/* Far above disable_cost, which the server adds to what is switched off. */
-#define NO_ORDER_COST 1.0e15
-
 /* A directory entry: a whole centroid is read. */
 #define CENTROID_COST 4.0
 
@@ -143,15 +141,6 @@ ivfcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	*correlation = 0;
 	*pages = costs.numIndexPages;
 
-	/*
-	 * Without an order the table itself answers better, and count(*), which
-	 * needs no column, must not become an index-only scan, which we cannot
-	 * serve: dearer than a sequential scan that is switched off.
-	 */
 	if (path->indexorderbys == NIL)
-	{
-		*startup += NO_ORDER_COST;
-		*total += NO_ORDER_COST;
-		vecpg_disable_path(&path->path);
-	}
+		vi_refuse_unordered(path, startup, total);
 }
