@@ -17,7 +17,6 @@ import report
 from target import Target
 
 JUDGED_LIMIT = 10
-TIME_SUFFIX = "_us"         # vecpg_last_scan() names its times so
 
 
 def main():
@@ -34,19 +33,8 @@ def parse_arguments():
     p.add_argument("--dsn", required=True, help="server under test; makes its database if absent")
     p.add_argument("--extension", default="auto", help="vecpg or vector (default: what is there)")
     p.add_argument("--work", default="build/bench", help="folder of made rows and truth")
-    d = p.add_argument_group("data")
-    d.add_argument("--data", metavar="[NAME:]PATH", help=".npz, .npy, .fvecs, .bvecs or .ivecs")
-    d.add_argument("--made", type=int, metavar="N", help="make N rows instead")
-    d.add_argument("--rows-array", help="name of the rows in an .npz")
-    d.add_argument("--queries", metavar="PATH", help="file of the queries, if another one")
-    d.add_argument("--queries-array", help="name of the queries in an .npz")
-    d.add_argument("--holdout", type=int, default=0, help="take this many rows out as queries")
-    d.add_argument("--limit-rows", type=int, help="use the first so many rows of a file")
-    d.add_argument("--nq", type=int, help="number of queries (default all; 1,000 for made rows)")
-    d.add_argument("--s", type=float, default=1.0, help="spread of made rows")
-    d.add_argument("--query-s", type=float, help="second set of made queries, drawn this wide")
-    d.add_argument("--dims", type=int, default=768)
-    d.add_argument("--metric", choices=("l2", "ip", "cosine", "l1"), default="l2")
+    data.add_arguments(p)
+    d = p.add_argument_group("tables")
     d.add_argument("--storage", default="default", help="of the vector columns: plain, ...")
     d.add_argument("--reload", action="store_true", help="load items even if they are there")
     i = p.add_argument_group("index")
@@ -63,7 +51,7 @@ def parse_arguments():
     m.add_argument("--clients", type=int, nargs="+", default=[1, 2])
     m.add_argument("--seconds", type=int, default=5, help="of one pgbench round")
     m.add_argument("--rounds", type=int, default=3, help="medians of so many")
-    m.add_argument("--trace-queries", type=int, default=200)
+    m.add_argument("--trace-queries", type=int, default=1000)
     m.add_argument("--until", choices=("load", "build", "recall", "speed"), default="speed")
     m.add_argument("--at", type=float, nargs="+", default=[0.95, 0.99],
                    help="recalls to compare at")
@@ -74,15 +62,12 @@ def parse_arguments():
     o.add_argument("--peer-index", default="keep")
     o.add_argument("--peer-storage", help="default: as --storage")
     o.add_argument("--peer-effort", nargs="+", action="extend", metavar="'NAME=VALUE ...'")
-    args = p.parse_args()
-    if bool(args.data) == bool(args.made):
-        p.error("give one of --data and --made")
-    return args
+    return p.parse_args()
 
 
 def run(args):
     facts = report.machine_facts()
-    rows = load_data(args)
+    rows = data.from_arguments(args)
     sides = [Side(Target("ours" if args.peer else "server", args.dsn, args.extension, args.metric,
                          args.index, args.set, args.work), args.effort, args.storage)]
     if args.peer:
@@ -127,14 +112,7 @@ class Point:
     def __init__(self, effort):
         self.settings = [] if effort in ("", "default") else effort.split()
         self.name = " ".join(self.settings) or "default"
-        self.scores, self.counts, self.split, self.speed = {}, {}, {}, {}
-
-
-def load_data(args):
-    if args.made:
-        return data.made(args.made, args.work, args.s, args.dims, args.nq or 1000, args.query_s)
-    return data.from_file(args.data, args.rows_array, args.queries, args.queries_array,
-                          args.holdout, args.limit_rows, args.nq)
+        self.scores, self.counts, self.inside, self.speed = {}, {}, {}, {}
 
 
 def build(args, sides):
@@ -185,9 +163,6 @@ def measure_recall(args, sides, rows):
                         point.counts = counts
                 say(f"{side.target.name}, {point.name}: recall"
                     f" {point.scores[name, JUDGED_LIMIT]['recall']:.4f}")
-    for side in sides:
-        for point in side.points:
-            point.split = side.target.last_scans(point.settings, args.trace_queries)
 
 
 def measure_speed(args, sides, rows):
@@ -210,6 +185,10 @@ def measure_speed(args, sides, rows):
         side = sides[s]
         {"query": side.points[e].speed, "floor": side.floor,
          "distance": side.distance}[what][clients] = median
+    for side in sides:
+        for point in side.points:
+            point.inside = side.target.inside(point.settings, args.trace_queries, count,
+                                              len(rows.rows))
     for side in sides:
         try:
             side.parameter = side.target.parameter_times(side.points[0].settings,
@@ -242,7 +221,7 @@ def print_results(args, sides, rows):
                            for p in side.points] for c in args.clients} for side in sides]
             print(report.table(report.ratios(*curves, args.at)))
     return [{"server": side.target.name, "effort": point.name, "speed": point.speed,
-             "counts": point.counts, "last_scan": point.split,
+             "counts": point.counts, "inside": point.inside,
              "scores": {f"{n}@{k}": v for (n, k), v in point.scores.items()}}
             for side in sides for point in side.points]
 
@@ -290,28 +269,28 @@ def print_variants(sides):
 def print_splits(sides):
     """Where a query's microseconds go, and what it touched, as far as the server tells.
 
-    The scan times its own parts. What is left of the query's mean after these and after the SQL
-    floor is the executor's: recheck of the order (heap and TOAST), and whatever else.
+    Of pgbench's mean, what the statement does not take within the server is the protocol's and
+    the client's. The scan times its own parts; what is left after these and after the floor of
+    the same loop is the executor's: recheck of the order (heap and TOAST), and whatever else.
     """
     for side in sides:
-        points = [p for p in side.points if p.split]
-        if not points:
-            print(f"\n{side.target.name}: no vecpg_last_scan(), so no split of a query's time")
-            continue
-        floor = side.floor[min(side.floor)]["mean"]
         times, counts = [], []
-        for p in points:
-            parts = {c[:-len(TIME_SUFFIX)]: v for c, v in p.split.items()
-                     if c.endswith(TIME_SUFFIX) and c != "total" + TIME_SUFFIX}
-            mean = p.speed[min(p.speed)]["mean"]
-            times.append({"effort": p.name, "query": f"{mean:.0f}", "SQL floor": f"{floor:.0f}",
+        for p in side.points:
+            parts = p.inside["parts"]
+            rest = p.inside["query"] - p.inside["floor"] - sum(parts.values())
+            client = p.speed[min(p.speed)]["mean"]
+            times.append({"effort": p.name, "pgbench": f"{client:.0f}",
+                          "protocol": f"{client - p.inside['query']:.0f}",
+                          "SQL floor": f"{p.inside['floor']:.0f}",
                           **{c: f"{v:.1f}" for c, v in parts.items()},
-                          "recheck, rest": f"{mean - floor - sum(parts.values()):.1f}"})
-            counts.append({"effort": p.name, **{c: f"{v:.1f}" for c, v in p.split.items()
-                                                if not c.endswith(TIME_SUFFIX)}})
-        print(f"\n{side.target.name}: a query's microseconds, mean, {min(points[0].speed)} client"
-              f"\n\n{report.table(times)}")
-        print(f"\n{side.target.name}: vecpg_last_scan(), means per query\n\n{report.table(counts)}")
+                          "recheck, rest" if parts else "search, recheck, rest": f"{rest:.0f}"})
+            counts.append({"effort": p.name,
+                           **{c: f"{v:.1f}" for c, v in p.inside["counts"].items()}})
+        print(f"\n{side.target.name}: a query's microseconds, mean, {min(side.floor)} client\n\n"
+              + report.table(times))
+        if side.target.has_last_scan:
+            print(f"\n{side.target.name}: vecpg_last_scan(), means per query\n\n"
+                  + report.table(counts))
 
 
 def say(text):

@@ -109,6 +109,32 @@ class _MadeModel:
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
+def add_arguments(parser):
+    """The options that choose a data set, the same in every program here."""
+    d = parser.add_argument_group("data")
+    d.add_argument("--data", metavar="[NAME:]PATH", help=".npz, .npy, .fvecs, .bvecs or .ivecs")
+    d.add_argument("--made", type=int, metavar="N", help="make N rows instead")
+    d.add_argument("--rows-array", help="name of the rows in an .npz")
+    d.add_argument("--queries", metavar="PATH", help="file of the queries, if another one")
+    d.add_argument("--queries-array", help="name of the queries in an .npz")
+    d.add_argument("--holdout", type=int, default=0, help="take this many rows out as queries")
+    d.add_argument("--limit-rows", type=int, help="use the first so many rows of a file")
+    d.add_argument("--nq", type=int, help="number of queries (default all; 1,000 for made rows)")
+    d.add_argument("--s", type=float, default=1.0, help="spread of made rows")
+    d.add_argument("--query-s", type=float, help="second set of made queries, drawn this wide")
+    d.add_argument("--dims", type=int, default=768)
+    d.add_argument("--metric", choices=("l2", "ip", "cosine", "l1"), default="l2")
+
+
+def from_arguments(args):
+    if bool(args.data) == bool(args.made):
+        raise SystemExit("give one of --data and --made")
+    if args.made:
+        return made(args.made, args.work, args.s, args.dims, args.nq or 1000, args.query_s)
+    return from_file(args.data, args.rows_array, args.queries, args.queries_array,
+                     args.holdout, args.limit_rows, args.nq)
+
+
 class Truth:
     """ids, dist: the k nearest of every query, ascending, (nq, k); distances in float64."""
 
@@ -174,25 +200,36 @@ def slack(metric, dist, queries):
 
 
 def score(data, queries, metric, truth, ids, k):
-    """Recall by distance and faults of the answers `ids` (q, k), -1 where a row is missing.
-
-    A row counts as found when it is no farther than the k-th true neighbour: ties at k are
-    as good as one another. Returns a dict.
-    """
+    """Recall by distance and faults of the answers `ids` (q, k), -1 where a row is missing."""
+    per_query, dist = _judge(data, queries, metric, truth, ids, k)
     depth = min(k, len(data.rows))
-    dist = distances_of_ids(data, queries, metric, ids)
-    limit = truth.dist[:len(ids), depth - 1:depth]
-    hits = (dist <= limit + slack(metric, limit, queries)) & (ids >= 0)
     fall = dist[:, 1:] < dist[:, :-1] - slack(metric, dist[:, :-1], queries)
     ordered = np.sort(ids, axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    per_query = np.minimum(hits.sum(axis=1), depth) / depth
     return {"recall": float(per_query.mean()),
             "recall_error": float(per_query.std() / max(len(ids), 1) ** 0.5),
             "worst": float(per_query.min()),
             "unordered": int(fall.any(axis=1).sum()),
             "short": int(((ids >= 0).sum(axis=1) < depth).sum()),
             "duplicates": int(twice.any(axis=1).sum())}
+
+
+def recalls(data, queries, metric, truth, ids, k):
+    """Recall of each query."""
+    return _judge(data, queries, metric, truth, ids, k)[0]
+
+
+def _judge(data, queries, metric, truth, ids, k):
+    """Recall of each query, and the distances of the answers.
+
+    A row counts as found when it is no farther than the k-th true neighbour: ties at k are
+    as good as one another.
+    """
+    depth = min(k, len(data.rows))
+    dist = distances_of_ids(data, queries, metric, ids)
+    limit = truth.dist[:len(ids), depth - 1:depth]
+    hits = (dist <= limit + slack(metric, limit, queries)) & (ids >= 0)
+    return np.minimum(hits.sum(axis=1), depth) / depth, dist
 
 
 def _nearest(data, queries, metric, k, threads):

@@ -42,7 +42,7 @@ def table(rows):
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[row.get(c, "") for c in columns] for row in rows]
     widths = [max(len(c), *(len(line[i]) for line in cells)) for i, c in enumerate(columns)]
-    left = [i for i, c in enumerate(columns) if c in ("server", "effort", "index", "part", "what")]
+    left = [i for i, c in enumerate(columns) if c in ("cell", "server", "effort", "index", "part", "what")]
 
     def line(values):
         return "| " + " | ".join(v.ljust(w) if i in left else v.rjust(w)

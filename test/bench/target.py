@@ -5,7 +5,6 @@ on any extension that has pgvector's SQL surface, so that both sides of a compar
 measured by the same lines.
 """
 import glob
-import json
 import os
 import re
 import subprocess
@@ -29,6 +28,36 @@ STATISTICS = """
     JOIN pg_statio_user_indexes b USING (indexrelid)
     JOIN pg_statio_user_tables t ON t.relid = i.relid
     WHERE i.indexrelname = '{index}'"""
+TIME_SUFFIX = "_us"         # vecpg_last_scan() names its times so
+# Two loops: pgbench, too, runs one statement again and again. The keys are made off the clock.
+INSIDE = """
+    CREATE FUNCTION pg_temp.inside(n int, queries int, rows int, OUT floor_us float8, OUT query_us float8)
+    LANGUAGE plpgsql AS $f$
+    DECLARE
+        keys bigint[];
+        q int;
+        start timestamptz;
+    BEGIN
+        floor_us := 0; query_us := 0;
+        FOR i IN -n / 10 .. n - 1 LOOP
+            q := floor(random() * queries);
+            keys := ARRAY(SELECT floor(random() * rows) FROM generate_series(1, 10));
+            start := clock_timestamp();
+            {floor};
+            IF i >= 0 THEN
+                floor_us := floor_us + extract(epoch FROM clock_timestamp() - start) * 1e6 / n;
+            END IF;
+        END LOOP;
+        FOR i IN -n / 10 .. n - 1 LOOP
+            q := floor(random() * queries);
+            start := clock_timestamp();
+            {query};
+            IF i >= 0 THEN
+                query_us := query_us + extract(epoch FROM clock_timestamp() - start) * 1e6 / n;
+                {note}
+            END IF;
+        END LOOP;
+    END $f$"""
 
 
 class Target:
@@ -167,25 +196,43 @@ class Target:
         names = ("heap_rows", "index_pages", "toast_pages")
         return ids, dict(zip(names, [(b - a) / scans for a, b in zip(before[1:], after[1:])]))
 
-    def last_scans(self, effort, count):
-        """Means of the numbers that vecpg_last_scan() reports, by column; {} where it is absent."""
-        if not self.has_last_scan:
-            return {}
-        totals = {}
+    def inside(self, effort, count, query_count, row_count):
+        """Where a query's time goes, measured within the server: microseconds and counters.
+
+        {"floor", "query"}: means of the two statements, run `count` times each in a loop of one
+        session. {"parts", "counts"}: means of what vecpg_last_scan() says under vecpg.trace, {}
+        where it is absent. All in one loop, so that all find the processor in the same state.
+        """
+        floor, query = (sql.replace("$1", "q") for sql in (self.floor_query("keys", "$1"),
+                                                           self._query("$1", 10)))
         with self.connect(effort) as c:
-            c.prepare("search", self._query("$1", 10))
-            c.execute("search", [b"0"])
-            try:
+            note = ""
+            if self.has_last_scan:
                 c.rows("SET vecpg.trace = on")
-            except pq.Error:
-                pass                # older or newer than the setting: counters without times
-            for q in range(count):
-                c.execute("search", [b"%d" % q])
-                record = json.loads(c.value("SELECT to_json(s) FROM vecpg_last_scan() s") or "{}")
-                for column, value in record.items():
-                    if isinstance(value, (int, float)):
-                        totals[column] = totals.get(column, 0.0) + value
-        return {column: total / count for column, total in totals.items()}
+                c.rows("CREATE TEMP TABLE scans AS SELECT * FROM vecpg_last_scan() LIMIT 0")
+                note = "INSERT INTO scans SELECT * FROM vecpg_last_scan();"
+            c.rows(INSIDE.format(floor=_perform(floor), query=_perform(query), note=note))
+            times = c.rows(f"SELECT * FROM pg_temp.inside({count}, {query_count}, {row_count})")[0]
+            parts, counts = {}, {}
+            if self.has_last_scan:
+                names = [row[0] for row in c.rows(
+                    "SELECT attname FROM pg_attribute WHERE attrelid = 'scans'::regclass"
+                    " AND attnum > 0 ORDER BY attnum")]
+                means = c.rows("SELECT " + ", ".join(f"avg({n})" for n in names) + " FROM scans")[0]
+                for name, mean in zip(names, means):
+                    where = parts if name.endswith(TIME_SUFFIX) else counts
+                    where[name.removesuffix(TIME_SUFFIX)] = float(mean or 0)
+        return {"floor": float(times[0]), "query": float(times[1]), "parts": parts,
+                "counts": counts}
+
+    @staticmethod
+    def floor_query(keys, q):
+        """What SQL costs before any search: ten rows by key, and the query vector read.
+
+        vector_dims reads it; in the list of columns it would be sent, ten times, as text.
+        """
+        return (f"SELECT id FROM items WHERE id = ANY ({keys}) AND vector_dims("
+                f"(SELECT embedding FROM queries WHERE id = {q})) > 0")
 
     def _query(self, q, limit, queries="queries"):
         order = ORDER_BY.format(op=self.op, queries=queries, q=q)
@@ -208,13 +255,11 @@ class Target:
         """pgbench scripts by name: the judged query, the floor, the distance in the list."""
         pick = f"\\set q random(0, {query_count - 1})\n"
         keys = "".join(f"\\set k{i} random(0, {row_count - 1})\n" for i in range(10))
+        array = "ARRAY[" + ", ".join(f":k{i}" for i in range(10)) + "]::bigint[]"
         subselect = "(SELECT embedding FROM queries WHERE id = :q)"
         return {
             "query": pick + self._query(":q", 10) + ";\n",
-            # vector_dims makes the floor read the query vector, as the search must.
-            "floor": pick + keys + "SELECT id FROM items WHERE id = ANY (ARRAY["
-                     + ", ".join(f":k{i}" for i in range(10))
-                     + f"]::bigint[]) AND vector_dims({subselect}) > 0;\n",
+            "floor": pick + keys + self.floor_query(array, ":q") + ";\n",
             "distance": pick + f"SELECT id, embedding {self.op} {subselect} AS d FROM items"
                                " ORDER BY d LIMIT 10;\n",
         }
@@ -248,7 +293,7 @@ class Target:
         overhead is in both. They take different queries in turn: the second of two equal
         searches would find its pages in the processor's cache.
         """
-        vectors = _vector_bytes(queries)
+        vectors = vector_bytes(queries)
         with self.connect(effort) as c:
             c.prepare("subselect", self._query("$1", 10))
             c.prepare("parameter",
@@ -311,7 +356,12 @@ class _PeakMemory:
             self.peak = max(self.peak or 0, int(found.group(1)) * 1024)
 
 
-def _vector_bytes(vectors):
+def _perform(query):
+    """A SELECT as plpgsql runs it when nobody wants its rows."""
+    return "PERFORM" + query.removeprefix("SELECT")
+
+
+def vector_bytes(vectors):
     """The binary form of every vector: dimensions, an unused word, big-endian floats."""
     head = np.array([vectors.shape[1], 0], dtype=">i2").tobytes()
     return [head + row.tobytes() for row in vectors.astype(">f4")]
