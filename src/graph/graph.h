@@ -160,8 +160,8 @@ typedef struct VgAccess
 	/*
 	 * Reads a node: own distance to *own, its neighbours to ids and estimates
 	 * of their distances to ests (room for `most` each); returns their number,
-	 * or -1 if the node is no more. Neighbours that vg_seen_nearer() tells to
-	 * be useless may be left out.
+	 * or -1 if the node is no more. If `exact`, those of vg_is_met() may be
+	 * left out.
 	 */
 	int			(*expand) (void *arg, uint32_t node, float *own, uint32_t *ids, float *ests);
 	/* The node is likely to be expanded next. */
@@ -169,6 +169,7 @@ typedef struct VgAccess
 	void	   *(*alloc) (void *arg, size_t bytes);
 	void	   *arg;
 	int			most;			/* neighbours a node can have */
+	bool		exact;			/* estimates are own distances */
 } VgAccess;
 
 typedef struct VgExpanded
@@ -223,8 +224,8 @@ void		vg_search_push(VgSearch *s, uint32_t node, float est);
  */
 bool		vg_search_run(VgSearch *s, size_t ef);
 
-/* Whether a node was expanded, or has been offered with this estimate or a better one. */
-bool		vg_seen_nearer(const VgSearch *s, uint32_t node, float est);
+/* Whether a node has been met (exact estimates only) or expanded. */
+bool		vg_is_met(const VgSearch *s, uint32_t node);
 
 /* Whether a node has been expanded. */
 bool		vg_is_expanded(const VgSearch *s, uint32_t node);

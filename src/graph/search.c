@@ -13,8 +13,7 @@
  *
  * A node may be met from several neighbours, each with its own estimate; it is
  * queued again when a better one comes, and the older entry is skipped when it
- * is popped. What is met beyond W's worst goes to `far`, unsorted: most of it is
- * never wanted, and a heap would pay for the order.
+ * is popped. What is met beyond W's worst goes to `far`, unsorted.
  */
 #include "graph/graph.h"
 
@@ -26,6 +25,7 @@
 
 static void expand(VgSearch *s, uint32_t node, size_t ef);
 static void offer(VgSearch *s, uint32_t node, float est, float worst);
+static void enqueue(VgSearch *s, uint32_t node, float est);
 static float w_worst(const VgSearch *s, size_t ef);
 static void w_add(VgSearch *s, size_t ef, float dist, uint32_t at);
 static void w_refill(VgSearch *s, size_t ef);
@@ -83,11 +83,9 @@ vg_search_run(VgSearch *s, size_t ef)
 }
 
 bool
-vg_seen_nearer(const VgSearch *s, uint32_t node, float est)
+vg_is_met(const VgSearch *s, uint32_t node)
 {
-	const VgSeen *slot = seen_slot(s, node);
-
-	return slot->node == node && !(est < slot->est);
+	return seen_slot(s, node)->node == node;
 }
 
 bool
@@ -126,36 +124,52 @@ expand(VgSearch *s, uint32_t node, size_t ef)
 		offer(s, s->ids[i], s->ests[i], worst);
 }
 
+/*
+ * Beyond W's worst a node is only noted: most are never wanted, and the table
+ * of what has been met stays small. Exact estimates cost a page each, so then
+ * it is remembered.
+ */
 static void
 offer(VgSearch *s, uint32_t node, float est, float worst)
 {
-	VgSeen	   *slot = seen_slot(s, node);
-
+	if (est <= worst)
+	{
+		enqueue(s, node, est);
+		return;
+	}
 	if (est != est)
 		est = INFINITY;			/* a damaged edge must not spoil the heap */
-	if (slot->node == node)
+	if (s->access.exact)
 	{
-		/* Never less than what an expanded node has: -infinity. */
-		if (!(est < slot->est))
+		VgSeen	   *slot = seen_slot(s, node);
+
+		if (slot->node == node)
 			return;
+		slot->node = node;
+		slot->est = INFINITY;
+		if (2 * ++s->nseen > s->seen_cap)
+			seen_grow(s);
 	}
-	else
+	push(s, &s->far, &s->nfar, &s->far_cap);
+	s->far[s->nfar].key = est;
+	s->far[s->nfar++].item = node;
+}
+
+static void
+enqueue(VgSearch *s, uint32_t node, float est)
+{
+	VgSeen	   *slot = seen_slot(s, node);
+
+	if (slot->node != node)
 	{
 		slot->node = node;
 		s->nseen++;
 	}
+	else if (!(est < slot->est))
+		return;					/* an expanded node's est is -infinity */
 	slot->est = est;
-	if (est <= worst)
-	{
-		push(s, &s->queue, &s->nqueue, &s->queue_cap);
-		vp_heap_push(s->queue, &s->nqueue, est, node);
-	}
-	else
-	{
-		push(s, &s->far, &s->nfar, &s->far_cap);
-		s->far[s->nfar].key = est;
-		s->far[s->nfar++].item = node;
-	}
+	push(s, &s->queue, &s->nqueue, &s->queue_cap);
+	vp_heap_push(s->queue, &s->nqueue, est, node);
 	if (2 * s->nseen > s->seen_cap)
 		seen_grow(s);
 }
@@ -218,15 +232,10 @@ near_from_far(VgSearch *s, float worst)
 	{
 		VpHeapItem	item = s->far[i];
 
-		if (!(item.key <= worst))
-		{
+		if (item.key <= worst)
+			enqueue(s, item.item, item.key);
+		else
 			s->far[kept++] = item;
-			continue;
-		}
-		if (seen_slot(s, item.item)->est != item.key)
-			continue;			/* a better one is in the queue, or it is expanded */
-		push(s, &s->queue, &s->nqueue, &s->queue_cap);
-		vp_heap_push(s->queue, &s->nqueue, item.key, item.item);
 	}
 	s->nfar = kept;
 }

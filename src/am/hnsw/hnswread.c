@@ -111,7 +111,7 @@ void
 hnsw_walk_begin(HnswReader *r, int layer)
 {
 	const HnswLayout *l = HNSW_LAYOUT(r->m, layer);
-	VgAccess	access = {walk_expand, walk_prefetch, walk_alloc, r, l->slots};
+	VgAccess	access = {walk_expand, walk_prefetch, walk_alloc, r, l->slots, r->m->edge_bits == 0};
 
 	r->layer = layer;
 	r->best = INFINITY;
@@ -213,7 +213,7 @@ score_neighbours(HnswReader *r, int n, uint32_t *ids, float *ests)
 	{
 		if (i + 1 < n)
 			walk_prefetch(r, r->ids[i + 1]);
-		if (vg_seen_nearer(&r->search, r->ids[i], INFINITY))
+		if (vg_is_met(&r->search, r->ids[i]))
 			continue;
 		if (!score(r, r->ids[i], &ests[kept]))
 			continue;
