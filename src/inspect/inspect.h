@@ -107,13 +107,14 @@ typedef struct VerifyFinding
 
 typedef struct VerifyFindings
 {
+	MemoryContext cxt;			/* owns the list and its texts */
 	VerifyFinding *list;
 	int			n;
 	int			cap;
 	bool		cut;			/* there were more than are listed */
 } VerifyFindings;
 
-/* Adds a finding; the text is copied to the current memory context. */
+/* Adds a finding. */
 extern void verify_report(VerifyFindings *f, int64 block, int item, const char *fmt,...)
 			pg_attribute_printf(4, 5);
 

@@ -47,8 +47,8 @@ vecpg_check(PG_FUNCTION_ARGS)
 	Relation	heap;
 	Relation	index = insp_open(PG_GETARG_OID(0), &heap);
 	bool		heapallindexed = PG_GETARG_BOOL(1);
-	VerifyFindings first = {0};
-	VerifyFindings second = {0};
+	VerifyFindings first = {CurrentMemoryContext};
+	VerifyFindings second = {CurrentMemoryContext};
 
 	if (!vecpg_owns_table(RelationGetRelid(heap)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(heap));
@@ -72,14 +72,14 @@ vecpg_check(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* All tests once. Findings are allocated in the caller's context. */
+/* All tests once. */
 static void
 look(Relation index, Relation heap, bool heapallindexed, VerifyFindings *found)
 {
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "vecpg check",
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	VerifyFindings mine = {0};
+	VerifyFindings mine = {cxt};
 	Verify	   *v = palloc0(sizeof(Verify));
 	Snapshot	snapshot = NULL;
 	int			i;
@@ -117,6 +117,7 @@ void
 verify_report(VerifyFindings *f, int64 block, int item, const char *fmt,...)
 {
 	VerifyFinding *finding;
+	MemoryContext old;
 	StringInfoData text;
 	int			needed;
 
@@ -125,6 +126,8 @@ verify_report(VerifyFindings *f, int64 block, int item, const char *fmt,...)
 		f->cut = true;
 		return;
 	}
+	/* Often called in memory that goes with a row. */
+	old = MemoryContextSwitchTo(f->cxt);
 	if (f->n == f->cap)
 	{
 		f->cap = Max(f->cap * 2, 16);
@@ -147,6 +150,7 @@ verify_report(VerifyFindings *f, int64 block, int item, const char *fmt,...)
 	finding->block = block;
 	finding->item = item;
 	finding->problem = text.data;
+	MemoryContextSwitchTo(old);
 }
 
 /* Leaves in first, sorted, what second has as well. */
