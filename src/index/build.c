@@ -7,13 +7,20 @@
 
 #include "pg/compat.h"
 
+#include <sys/mman.h>
+
 #include "access/parallel.h"
+#include "commands/tablespace.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
 #include "index/build.h"
 #include "math/par.h"
 #include "pg/options.h"
+
+static void *map_temporary(MemoryContext cxt, Size bytes);
 
 int
 vi_build_threads(void)
@@ -48,6 +55,96 @@ vi_env(VmEnv *env, MemoryContext cxt, uint64 seed)
 	env->arg = cxt;
 	env->nthreads = vi_build_threads();
 	env->seed = seed;
+}
+
+/* ---- memory beyond the budget ---- */
+
+/* Smaller pieces are always private memory. */
+#define LARGE ((Size) 1024 * 1024)
+
+static void *
+budget_alloc(void *arg, size_t bytes)
+{
+	ViBudget   *budget = arg;
+
+	if (bytes >= LARGE && bytes > budget->left)
+		return map_temporary(budget->cxt, bytes);
+	budget->left -= Min(bytes, budget->left);
+	return env_alloc(budget->cxt, bytes);
+}
+
+static void
+budget_poll(void *arg)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+vi_env_budget(VmEnv *env, ViBudget *budget, uint64 seed)
+{
+	vi_env(env, budget->cxt, seed);
+	env->alloc = budget_alloc;
+	env->poll = budget_poll;
+	env->arg = budget;
+}
+
+typedef struct Mapping
+{
+	MemoryContextCallback callback;
+	void	   *at;
+	Size		bytes;
+} Mapping;
+
+static void
+unmap(void *arg)
+{
+	Mapping    *m = arg;
+
+	munmap(m->at, m->bytes);
+}
+
+/*
+ * The file is filled before it is mapped, so that a full disk is an error here
+ * and not a signal later, and has no name any more when it is used.
+ */
+static void *
+map_temporary(MemoryContext cxt, Size bytes)
+{
+	Mapping    *m = MemoryContextAllocZero(cxt, sizeof(Mapping));
+	char	   *zeros = palloc0(LARGE);
+	File		file;
+	Size		done;
+
+	PrepareTempTablespaces();
+	file = OpenTemporaryFile(false);
+	for (done = 0; done < bytes; done += LARGE)
+	{
+		Size		n = Min(bytes - done, LARGE);
+
+		CHECK_FOR_INTERRUPTS();
+		errno = 0;
+		if (FileWrite(file, zeros, n, done, WAIT_EVENT_BUFFILE_WRITE) != (int) n)
+		{
+			if (errno == 0)
+				errno = ENOSPC;
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not write temporary file of index build: %m"),
+					 errhint("Free disk space, or raise maintenance_work_mem.")));
+		}
+	}
+	m->at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, FileGetRawDesc(file), 0);
+	if (m->at == MAP_FAILED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not map temporary file of index build: %m")));
+	m->bytes = bytes;
+	m->callback.func = unmap;
+	m->callback.arg = m;
+	MemoryContextRegisterResetCallback(cxt, &m->callback);
+	FileClose(file);
+	pfree(zeros);
+	return m->at;
 }
 
 int

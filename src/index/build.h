@@ -18,6 +18,19 @@ extern int	vi_build_threads(void);
  */
 extern void vi_env(VmEnv *env, MemoryContext cxt, uint64 seed);
 
+/*
+ * The same within a budget: large memory beyond it is a temporary file, mapped.
+ * It is the operating system's page cache then, which gives way to others'
+ * needs, and it lives as long as cxt.
+ */
+typedef struct ViBudget
+{
+	MemoryContext cxt;
+	Size		left;			/* bytes */
+} ViBudget;
+
+extern void vi_env_budget(VmEnv *env, ViBudget *budget, uint64 seed);
+
 /* Dimensions of the indexed column; raises if it has none, or too many for am. */
 extern int	vi_check_dims(Relation index, const VecOpclass *oc, const char *am);
 

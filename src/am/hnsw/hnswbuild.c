@@ -11,8 +11,8 @@
  * 4. Recall against ef is measured, records are made from codes, and pages
  *    are written and logged once.
  *
- * The graph needs every row at random, so that codes stay in memory whatever
- * maintenance_work_mem says; README says what is done beyond it.
+ * The graph needs every row at random. What exceeds maintenance_work_mem is not
+ * private memory but a mapped temporary file (index/build.h).
  */
 #include "postgres.h"
 
@@ -146,7 +146,9 @@ begin_build(Relation heap, Relation index, IndexInfo *info)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ef_construction must be greater than or equal to 2 * m")));
 	b->seed = vp_seed(BUILD_SEED);
-	vi_env(&b->env, cxt, b->seed);
+	b->budget.cxt = cxt;
+	b->budget.left = (Size) maintenance_work_mem * 1024;
+	vi_env_budget(&b->env, &b->budget, b->seed);
 	b->m = palloc0(sizeof(HnswModel));
 	hnsw_model_choose(b->m, oc, vi_check_dims(index, oc, "hnsw"), b->opts->m,
 					  b->opts->ef_construction, b->opts->bits);
@@ -363,6 +365,7 @@ static void
 make_room(HnswBuild *b)
 {
 	VmEnv		env = b->env;
+	ViBudget	next;
 	Size		cap;
 	char	   *rows;
 	HnswBuildRow *side;
@@ -374,7 +377,9 @@ make_room(HnswBuild *b)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("hnsw index cannot have more than %u rows", VG_NONE - 1)));
-	env.arg = AllocSetContextCreate(b->cxt, "hnsw build coded rows", ALLOCSET_DEFAULT_SIZES);
+	next.cxt = AllocSetContextCreate(b->cxt, "hnsw build coded rows", ALLOCSET_DEFAULT_SIZES);
+	next.left = (Size) maintenance_work_mem * 1024;
+	env.arg = &next;
 	rows = env.alloc(env.arg, b->rows.stride * cap);
 	side = env.alloc(env.arg, sizeof(HnswBuildRow) * cap);
 	if (b->rows.n > 0)
@@ -383,7 +388,8 @@ make_room(HnswBuild *b)
 		memcpy(side, b->side, sizeof(HnswBuildRow) * b->rows.n);
 		MemoryContextDelete(b->rows_cxt);
 	}
-	b->rows_cxt = env.arg;
+	b->rows_cxt = next.cxt;
+	b->budget.left = next.left;
 	b->rows.rows = rows;
 	b->side = side;
 	b->rows_cap = cap;

@@ -48,6 +48,7 @@ typedef struct HnswBuild
 	HnswOptions *opts;
 	HnswModel  *m;
 	HnswMetaData meta;
+	ViBudget	budget;			/* maintenance_work_mem */
 	VmEnv		env;
 	uint64		seed;
 
@@ -89,8 +90,11 @@ extern void hnsw_build_code(const HnswBuild *b, uint32 i, uint8 *scratch, uint8 
 /* Its reconstruction, as codec->decode gives it, to x[dim]. */
 extern void hnsw_build_decode(const HnswBuild *b, uint32 i, float *x);
 
-/* Measures the curves of the metapage. */
-extern void hnsw_calibrate(HnswBuild *b);
+/* Rows to be held out of the build for hnsw_calibrate(); 0: too few rows. */
+extern size_t hnsw_calibration_rows(size_t rows);
+
+/* Measures the curves of the metapage: VgBuildOptions.paused, arg is the build. */
+extern void hnsw_calibrate(void *arg, const VgGraph *g, const uint32_t *rest, size_t n);
 
 /* Writes everything and ends the bulk. */
 extern void hnsw_write(HnswBuild *b);
