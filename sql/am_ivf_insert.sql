@@ -21,7 +21,7 @@ CREATE FUNCTION grown(o opclasses, z quantizers) RETURNS text LANGUAGE plpgsql A
 		DROP INDEX IF EXISTS g_v;
 		EXECUTE format('CREATE INDEX g_v ON g USING ivf (v %s) WITH (%s)', o.opclass, z.options);
 		INSERT INTO g SELECT i, made(8, i) FROM generate_series(1, 3000) i;
-		SELECT i.lists INTO lists FROM vecpg_index_info('g_v') i;
+		SELECT i.details->'lists' INTO lists FROM vecpg_index_info('g_v') i;
 		SELECT count(*) INTO bad FROM vecpg_check('g_v', true);
 		RETURN concat_ws(' ', CASE WHEN lists BETWEEN 24 AND 100 THEN 'split' ELSE lists || ' lists' END, bad, 'problems',
 			exact_verdict('g', o.op, queries(8, 3), 10), exact_verdict('g', o.op, queries(8, 1), NULL), verdict('g', o.op, queries(8, 20), 10, 0.9));
@@ -40,13 +40,13 @@ INSERT INTO wide SELECT i, made(9000, i, 7) FROM generate_series(301, 400) i;
 SELECT exact_verdict('wide', '<->', queries(9000, 1, 7), 5), exact_verdict('wide', '<#>', queries(9000, 1, 7), 5), exact_verdict('wide', '<->', queries(9000, 1, 7), NULL);
 SELECT * FROM vecpg_check('wide_v', true);
 SELECT * FROM vecpg_check('wide_f', true);
-SELECT splits > 0 FROM vecpg_index_info('wide_v');
+SELECT (details->>'splits')::int > 0 FROM vecpg_index_info('wide_v');
 CREATE TABLE widest (id int, v vector(16000));
 CREATE INDEX widest_v ON widest USING ivf (v vector_cosine_ops) WITH (bits = 4);
 INSERT INTO widest SELECT i, made(16000, i, 3) FROM generate_series(1, 200) i;
 SELECT exact_verdict('widest', '<=>', queries(16000, 1, 3), 5);
 SELECT * FROM vecpg_check('widest_v', true);
-SELECT splits > 0 FROM vecpg_index_info('widest_v');
+SELECT (details->>'splits')::int > 0 FROM vecpg_index_info('widest_v');
 DROP TABLE wide, widest;
 
 -- equal rows cannot be told apart: the list just gets long

@@ -28,21 +28,21 @@ SELECT error_of('CREATE INDEX ON o USING ivf (v) WITH (fillfactor = 50)');
 
 -- lists
 CREATE INDEX o_v ON o USING ivf (v);
-SELECT lists, quantizer, bits, target_recall, dims, opclass, rows FROM vecpg_index_info('o_v');
+SELECT details->'lists' AS lists, quantizer, bits, target_recall, dims, opclass, rows FROM vecpg_index_info('o_v');
 DROP INDEX o_v;
 CREATE INDEX o_v ON o USING ivf (v) WITH (lists = auto);
-SELECT lists FROM vecpg_index_info('o_v');
+SELECT details->'lists' AS lists FROM vecpg_index_info('o_v');
 DROP INDEX o_v;
 CREATE INDEX o_v ON o USING ivf (v) WITH (lists = 1);
-SELECT lists FROM vecpg_index_info('o_v');
+SELECT details->'lists' AS lists FROM vecpg_index_info('o_v');
 SELECT exact_verdict('o', '<->', queries(16, 3, 10), 10), verdict('o', '<->', queries(16, 3, 10), 10, 0.9);
 DROP INDEX o_v;
 CREATE INDEX o_v ON o USING ivf (v) WITH (lists = 7);
-SELECT lists FROM vecpg_index_info('o_v');
+SELECT details->'lists' AS lists FROM vecpg_index_info('o_v');
 SELECT exact_verdict('o', '<->', queries(16, 3, 10), 10), verdict('o', '<->', queries(16, 10, 10), 10, 0.9);
 DROP INDEX o_v;
 CREATE INDEX o_v ON o USING ivf (v) WITH (lists = 2000);
-SELECT lists FROM vecpg_index_info('o_v');
+SELECT details->'lists' AS lists FROM vecpg_index_info('o_v');
 SELECT exact_verdict('o', '<->', queries(16, 3, 10), 10), verdict('o', '<->', queries(16, 10, 10), 10, 0.8);
 DROP INDEX o_v;
 

@@ -176,7 +176,7 @@ SET client_min_messages = error;
 DO $$ BEGIN FOR i IN 1..3000 LOOP INSERT INTO only_inserts VALUES (i, made(32, i, 20, 0.6)); END LOOP; END $$;
 VACUUM only_inserts;
 VACUUM only_inserts;
-SELECT splits > 20 AS splits FROM vecpg_index_info('only_inserts_v');
+SELECT (details->>'splits')::int > 20 AS splits FROM vecpg_index_info('only_inserts_v');
 SELECT pg_relation_size('only_inserts_v') AS grown \gset
 SELECT * FROM vecpg_check('only_inserts_v', true);
 SELECT exact_verdict('only_inserts', '<->', queries(32, 3, 20), 10);

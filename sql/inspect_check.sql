@@ -49,7 +49,7 @@ SELECT pg_temp.verdict();
 -- rows close to one another: their list is split
 INSERT INTO inspect_check SELECT 10000 + i, 'near', (ARRAY[i::real / 1000] || array_fill(500::real, ARRAY[19]))::vector
 	FROM generate_series(1, 1500) i;
-SELECT count(*) FILTER (WHERE (vecpg_index_info(indexrelid)).splits > 0) >= 4 AS split
+SELECT count(*) FILTER (WHERE ((vecpg_index_info(indexrelid)).details->>'splits')::int > 0) >= 4 AS split
 	FROM pg_index WHERE indrelid = 'inspect_check'::regclass;
 SELECT pg_temp.verdict();
 -- all alike: no split can part them

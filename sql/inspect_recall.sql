@@ -23,14 +23,14 @@ CREATE VIEW all_recall AS
 
 -- every list: nothing is missed but what the 1-bit code passes over
 SET ivf.probes = 1000000;
-SELECT index, recall >= 0.97 AS recall, queries, lists > 1 AS lists, pages > 1 AS pages, order_errors, bound_errors FROM all_recall;
+SELECT index, recall >= 0.97 AS recall, queries, visited > 1 AS visited, pages > 1 AS pages, order_errors, bound_errors FROM all_recall;
 -- the default target, up to chance
 RESET ivf.probes;
 SELECT index, recall >= 0.8 AS recall, queries, order_errors, bound_errors FROM all_recall;
 -- one list: less is found, and less is read
 SET ivf.probes = 1;
 SET ivf.iterative_scan = off;
-SELECT index, recall < 0.99 AS less, lists FROM all_recall WHERE index IN ('recall_l2', 'recall_flat');
+SELECT index, recall < 0.99 AS less, visited FROM all_recall WHERE index IN ('recall_l2', 'recall_flat');
 RESET ivf.probes;
 RESET ivf.iterative_scan;
 

@@ -8,8 +8,6 @@
 
 #include "pg/compat.h"
 
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -18,8 +16,7 @@
 #include "inspect/inspect.h"
 #include "pg/options.h"
 
-/* The LIMIT that "probes" is told for. */
-#define INFO_LIMIT 10
+StaticAssertDecl(IVF_CURVE_POINTS <= INSP_CURVE_POINTS, "a curve of ivf fits");
 
 /* Rows and slots of a list, met before or after its directory entry. */
 typedef struct ListCount
@@ -47,20 +44,17 @@ static void count_list_page(Info *info, Page page);
 static ListCount *list_count(Info *info, uint32 list);
 static void add_up(Info *info);
 static int	compare_lengths(const void *a, const void *b);
-static void set_lists(InspInfo *out, Info *info);
+static void set_details(InspInfo *out, Info *info);
 static void set_effort(InspInfo *out, Info *info);
-static Datum curve_array(const IvfCurve *curve, int open, bool probes);
 
 void
 insp_ivf_info(InspInfo *out)
 {
 	Info	   *info = palloc0(sizeof(Info));
-	const VqCodec *codec;
 	HASHCTL		ctl = {0};
 
 	info->m = ivf_model_get(out->index, &info->meta);
 	ivf_model_release_with(info->m, CurrentMemoryContext);
-	codec = info->m->codec;
 	ctl.keysize = sizeof(uint32);
 	ctl.entrysize = sizeof(ListCount);
 	ctl.hcxt = CurrentMemoryContext;
@@ -71,18 +65,11 @@ insp_ivf_info(InspInfo *out)
 	out->rows = info->rows;
 	insp_set(out, "format", Int32GetDatum(info->meta.format));
 	insp_set(out, "dims", Int32GetDatum(info->meta.dims));
-	insp_set(out, "quantizer",
-			 CStringGetTextDatum(codec == NULL || codec->id == VQ_RABITQ8 || codec->id == VQ_RABITQ4 ?
-								 "rabitq" : codec->name));
-	insp_set(out, "bits", Int32GetDatum(codec ? codec->bits : 1));
-	insp_set(out, "list_pages", Int64GetDatum(out->pages[VS_IVF_LIST]));
-	insp_set(out, "refine_pages", Int64GetDatum(out->pages[VS_IVF_REFINE]));
-	insp_set(out, "directory_pages", Int64GetDatum(out->pages[VS_IVF_DIR]));
+	insp_set_codec(out, info->m->codec);
 	insp_set(out, "model_pages", Int64GetDatum(out->pages[VS_IVF_MODEL]));
-	insp_set(out, "splits", Int64GetDatum(info->meta.split_epoch));
 	insp_set(out, "built", TimestampTzGetDatum(info->meta.build_time));
-	set_lists(out, info);
 	set_effort(out, info);
+	set_details(out, info);
 }
 
 /* ---- pages ---- */
@@ -175,17 +162,21 @@ compare_lengths(const void *a, const void *b)
 /* ---- the record ---- */
 
 static void
-set_lists(InspInfo *out, Info *info)
+set_details(InspInfo *out, Info *info)
 {
 	static const char *const length[] = {"list_rows_min", "list_rows_median", "list_rows_max"};
 	int			i;
 
-	insp_set(out, "lists", Int64GetDatum(info->nlists));
-	insp_set(out, "partitions", Int32GetDatum(info->meta.nparts));
+	insp_detail(out, "lists", "%d", info->nlists);
+	insp_detail(out, "partitions", "%u", info->meta.nparts);
+	insp_detail(out, "splits", "%u", info->meta.split_epoch);
 	if (info->slots > 0)
-		insp_set(out, "empty_slots", Float8GetDatum(1 - (double) info->rows / info->slots));
+		insp_detail(out, "empty_slots", "%.3f", 1 - (double) info->rows / info->slots);
 	for (i = 0; i < 3 && info->nlists > 0; i++)
-		insp_set(out, length[i], Int32GetDatum(info->lengths[i * (info->nlists - 1) / 2]));
+		insp_detail(out, length[i], "%u", info->lengths[i * (info->nlists - 1) / 2]);
+	insp_detail(out, "list_pages", INT64_FORMAT, out->pages[VS_IVF_LIST]);
+	insp_detail(out, "refine_pages", INT64_FORMAT, out->pages[VS_IVF_REFINE]);
+	insp_detail(out, "directory_pages", INT64_FORMAT, out->pages[VS_IVF_DIR]);
 }
 
 static void
@@ -195,31 +186,21 @@ set_effort(InspInfo *out, Info *info)
 	const IvfCurve *c10 = &meta->curve[0];
 	const IvfCurve *c100 = &meta->curve[1];
 	double		target = ivf_target_recall(out->index);
-	IvfEffort	effort = ivf_effort(meta, target, INFO_LIMIT);
-
-	insp_set(out, "target_recall", Float8GetDatum(target));
-	insp_set(out, "probes", Int32GetDatum(ivf_probes > 0 ? Min((uint32) ivf_probes, meta->nlists) :
-										  (uint32) effort.probes));
-	insp_set(out, "calibration_queries", Int32GetDatum(c10->queries));
-	if (c10->queries == 0)
-		return;
-	insp_set(out, "calibration_probes", curve_array(c10, effort.open, true));
-	insp_set(out, "calibration_recall_10", curve_array(c10, effort.open, false));
-	insp_set(out, "calibration_recall_100", curve_array(c100, effort.open, false));
-}
-
-static Datum
-curve_array(const IvfCurve *curve, int open, bool probes)
-{
-	int			n = Min(curve->points, IVF_CURVE_POINTS);
-	Datum		elems[IVF_CURVE_POINTS];
+	IvfEffort	effort = ivf_effort(meta, target, INSP_LIMIT);
+	InspCurve	curve;
 	int			f = 0;
 	int			i;
 
 	/* The recall at the share of the directory that a scan would look at now. */
-	while (f < IVF_OPEN_FACTORS - 1 && ivf_open_factors[f] < open)
+	while (f < IVF_OPEN_FACTORS - 1 && ivf_open_factors[f] < effort.open)
 		f++;
-	for (i = 0; i < n; i++)
-		elems[i] = probes ? Int32GetDatum(curve->point[i].probes) : Float4GetDatum(curve->point[i].recall[f]);
-	return PointerGetDatum(construct_array(elems, n, probes ? INT4OID : FLOAT4OID, 4, true, TYPALIGN_INT));
+	curve.queries = c10->queries;
+	curve.points = Min(c10->points, IVF_CURVE_POINTS);
+	for (i = 0; i < curve.points; i++)
+	{
+		curve.effort[i] = c10->point[i].probes;
+		curve.recall_10[i] = c10->point[i].recall[f];
+		curve.recall_100[i] = c100->point[i].recall[f];
+	}
+	insp_set_effort(out, target, ivf_probes > 0 ? Min(ivf_probes, meta->nlists) : effort.probes, &curve);
 }

@@ -7,11 +7,13 @@
  *   open.c            from a regclass to an open vecpg index; the access methods
  *   info.c            vecpg_index_info()
  *   insp_ivf.c          what is ivf's of it
+ *   insp_hnsw.c         what is hnsw's of it
  *   verify.c          vecpg_check(): rights, locks, the second look
  *   verify_pages.c      all pages, metapage, chains of rows without code
  *   verify_rows.c       tids, the table's rows
  *   verify_ivf.c        ivf: directory, lists
  *   verify_ivfcode.c    ivf: refine rows
+ *   verify_hnsw*.c      hnsw (verify_hnsw.h)
  *   recall.c          vecpg_recall()
  *   lastscan.c        vecpg_last_scan()
  */
@@ -20,6 +22,7 @@
 
 #include "access/amapi.h"
 #include "access/transam.h"
+#include "lib/stringinfo.h"
 #include "utils/snapshot.h"
 
 #include "pg/compat.h"
@@ -86,15 +89,45 @@ typedef struct InspInfo
 	int64		pages[VS_KIND_END];	/* by kind; a new page is a free one */
 	int64		uncoded[VI_TIDS_SORTS];
 	int64		rows;			/* with a code */
+	StringInfoData details;		/* insp_detail() */
 } InspInfo;
 
 /* Sets a column of vecpg_index_info (inspect.sql). */
 extern void insp_set(InspInfo *info, const char *column, Datum value);
 
+/* "quantizer" and "bits"; codec NULL: one bit a dimension. */
+extern void insp_set_codec(InspInfo *info, const VqCodec *codec);
+
+/*
+ * Adds a member to "details", which has what only one access method has. The
+ * text must be JSON.
+ */
+extern void insp_detail(InspInfo *info, const char *name, const char *fmt,...)
+			pg_attribute_printf(3, 4);
+
+/* Effort (lists or ef) against the recall of the 10 and 100 nearest, as measured at build. */
+#define INSP_CURVE_POINTS 24
+
+typedef struct InspCurve
+{
+	int			queries;		/* 0: not measured */
+	int			points;
+	uint32		effort[INSP_CURVE_POINTS];
+	float		recall_10[INSP_CURVE_POINTS];
+	float		recall_100[INSP_CURVE_POINTS];
+} InspCurve;
+
+/* The LIMIT that "effort" is told for. */
+#define INSP_LIMIT 10
+
+/* "target_recall", "effort" and the columns about calibration. */
+extern void insp_set_effort(InspInfo *info, double target, int64 effort, const InspCurve *curve);
+
 /* Counts pages and rows without code; look sees each page of another kind, under its lock. */
 extern void insp_pages(InspInfo *info, void (*look) (void *arg, Page page), void *arg);
 
 extern void insp_ivf_info(InspInfo *info);
+extern void insp_hnsw_info(InspInfo *info);
 
 /* ---- findings of a check ---- */
 
@@ -165,7 +198,7 @@ typedef struct Verify
 	Size		rows_cap;
 } Verify;
 
-/* What an access method does in a check. The share lock on the metapage is held. */
+/* What an access method does in a check. */
 typedef struct VerifyMethod
 {
 	/*
@@ -181,9 +214,12 @@ typedef struct VerifyMethod
 	 * in memory that goes with the row.
 	 */
 	void		(*code) (Verify *v, const VerifyRow *row, const float *raw);
+	/* Whether the share lock on the metapage is held meanwhile (verify.c says what for). */
+	bool		lock_meta;
 } VerifyMethod;
 
 extern const VerifyMethod verify_ivf;
+extern const VerifyMethod verify_hnsw;
 
 /* ---- pages (verify_pages.c) ---- */
 

@@ -17,7 +17,7 @@ vecpg_last_scan(PG_FUNCTION_ARGS)
 {
 	const ViCounters *c = &vi_last_scan;
 	const int64 all[] = {
-		c->steps, c->lists, c->pages, c->candidates, c->refined, c->reranked, c->emitted,
+		c->steps, c->lists, c->expanded, c->pages, c->candidates, c->refined, c->reranked, c->emitted,
 		c->late, c->prepare_us, c->centroids_us, c->lists_us, c->refine_us, c->rerank_us
 	};
 	Datum		values[lengthof(all)];

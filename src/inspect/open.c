@@ -15,11 +15,13 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "am/hnsw/hnsw.h"
 #include "am/ivf/ivf.h"
 #include "inspect/inspect.h"
 
 static const InspMethod methods[] = {
 	{ivfbuild, insp_ivf_info, &verify_ivf},
+	{hnswbuild, insp_hnsw_info, &verify_hnsw},
 };
 
 static const InspMethod *find_method(Relation index);

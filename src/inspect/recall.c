@@ -58,7 +58,7 @@ typedef struct Recall
 
 	/* results */
 	double		recall;
-	double		lists;
+	double		visited;		/* lists or records */
 	double		pages;
 	int64		order_errors;
 	int64		bound_errors;
@@ -275,7 +275,7 @@ search(Recall *r, int query)
 	((ViScan *) scan->opaque)->limit = r->k;
 	n = scan_index(r, scan, q, found);
 	index_endscan(scan);
-	r->lists += vi_last_scan.lists;
+	r->visited += vi_last_scan.lists + vi_last_scan.expanded;
 	r->pages += vi_last_scan.pages;
 
 	/* The query itself is in the table, so there is a nearest row. */
@@ -340,7 +340,7 @@ result(Recall *r, FunctionCallInfo fcinfo)
 	nulls[0] = nulls[2] = nulls[3] = r->nq == 0;
 	values[0] = Float8GetDatum(r->recall / Max(r->nq, 1));
 	values[1] = Int32GetDatum(r->nq);
-	values[2] = Float8GetDatum(r->lists / Max(r->nq, 1));
+	values[2] = Float8GetDatum(r->visited / Max(r->nq, 1));
 	values[3] = Float8GetDatum(r->pages / Max(r->nq, 1));
 	values[4] = Int64GetDatum(r->order_errors);
 	values[5] = Int64GetDatum(r->bound_errors);

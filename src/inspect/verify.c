@@ -7,13 +7,19 @@
  * lists that the directory does not name (a split that a crash cut short),
  * refine slots and rest pages without an entry, free and new pages.
  *
- * Locks: AccessShareLock on table and index, so reads and writes go on, and a
- * share lock on the metapage, as heavyweight lock: VACUUM waits for it, and
- * splits are put off. Inserts go on while pages are read one after another, so
- * a first look can see one half of an insert. Therefore whatever it finds is
- * reported only if a second look finds the same; the first look suffices for
- * a sound index. On a standby, where replay respects no lock of ours, the
- * second look stands in for them as well.
+ * Locks: AccessShareLock on table and index, so reads and writes go on, and no
+ * page's lock for longer than it is copied. Pages are read one after another
+ * while inserts go on, so a first look can see one half of an insert. Therefore
+ * whatever it finds is reported only if a second look finds the same; the first
+ * look suffices for a sound index. Texts of findings that concurrent writes can
+ * cause name what changes with each write, so that two accidents do not look
+ * alike.
+ *
+ * ivf moves rows from page to page: a share lock on the metapage, as heavyweight
+ * lock, makes VACUUM wait and puts splits off. hnsw moves nothing, and inserts
+ * would wait behind a VACUUM that waits for that lock; so there VACUUM goes on too,
+ * and what it leaves when it is interrupted is sound anyway. On a standby,
+ * where replay respects no lock of ours, the second look stands in for them.
  */
 #include "postgres.h"
 
@@ -32,7 +38,7 @@
 /* One damaged link can make every row a finding. */
 #define MAX_FINDINGS 10000
 
-/* Of every access method: VACUUM and what else reorganises lock it exclusively. */
+/* Of every access method. */
 #define META_BLKNO 0
 
 static void look(Relation index, Relation heap, bool heapallindexed, VerifyFindings *found);
@@ -47,6 +53,7 @@ vecpg_check(PG_FUNCTION_ARGS)
 	Relation	heap;
 	Relation	index = insp_open(PG_GETARG_OID(0), &heap);
 	bool		heapallindexed = PG_GETARG_BOOL(1);
+	bool		lock_meta = insp_method(index)->verify->lock_meta;
 	VerifyFindings first = {CurrentMemoryContext};
 	VerifyFindings second = {CurrentMemoryContext};
 
@@ -59,14 +66,16 @@ vecpg_check(PG_FUNCTION_ARGS)
 						RelationGetRelationName(index))));
 
 	InitMaterializedSRF(fcinfo, 0);
-	LockPage(index, META_BLKNO, ShareLock);
+	if (lock_meta)
+		LockPage(index, META_BLKNO, ShareLock);
 	look(index, heap, heapallindexed, &first);
 	if (first.n > 0)
 	{
 		look(index, heap, heapallindexed, &second);
 		keep_common(&first, &second);
 	}
-	UnlockPage(index, META_BLKNO, ShareLock);
+	if (lock_meta)
+		UnlockPage(index, META_BLKNO, ShareLock);
 	return_findings((ReturnSetInfo *) fcinfo->resultinfo, &first);
 	insp_close(index, heap);
 	return (Datum) 0;

@@ -55,7 +55,12 @@ static void follow_lists(Verify *v);
 static void follow_list(Verify *v, const VerifyList *l);
 static void find_unreached(Verify *v);
 
-const VerifyMethod verify_ivf = {look, verify_ivf_codes, verify_ivf_code};
+const VerifyMethod verify_ivf = {
+	.pages = look,
+	.codes = verify_ivf_codes,
+	.code = verify_ivf_code,
+	.lock_meta = true
+};
 
 /* Blocks of a list page: [blocks_per_page]. */
 static VerifyBlock *

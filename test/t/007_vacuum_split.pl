@@ -19,7 +19,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO t SELECT i, made(64, i, 10, 0.7) FROM generate_series(1, 3000) i;
 	DELETE FROM t WHERE id % 3 = 0;
 });
-sub splits { return $node->safe_psql('postgres', q{SELECT splits FROM vecpg_index_info('t_v')}); }
+sub splits { return $node->safe_psql('postgres', q{SELECT details->'splits' FROM vecpg_index_info('t_v')}); }
 
 my $held = q{SELECT count(*) FROM pg_locks WHERE locktype = 'page' AND relation = 't_v'::regclass AND granted};
 my $vacuum = $node->background_psql('postgres');
@@ -46,7 +46,7 @@ sound_ok($node, 't_v', 'sound after VACUUM');
 $node->safe_psql('postgres', 'INSERT INTO t SELECT 20000 + i, made(64, 10 * i + 1, 10, 0.1) FROM generate_series(1, 400) i');
 $node->safe_psql('postgres', 'INSERT INTO t SELECT 30000 + i, made(64, 10 * i, 10, 0.1) FROM generate_series(1, 400) i');
 cmp_ok(splits(), '>', $before, 'the list is split later');
-my $longest = $node->safe_psql('postgres', q{SELECT list_rows_max FROM vecpg_index_info('t_v')});
+my $longest = $node->safe_psql('postgres', q{SELECT details->'list_rows_max' FROM vecpg_index_info('t_v')});
 cmp_ok($longest, '<', 600, "and no list stays long ($longest rows)");
 exact_ok($node, 't', '<->', 64, 'exact after the splits');
 sound_ok($node, 't_v', 'sound after the splits');
@@ -57,9 +57,9 @@ $node->safe_psql('postgres', q{
 	CREATE INDEX long_v ON long USING ivf (v vector_l2_ops) WITH (bits = 1);
 	INSERT INTO long SELECT -i, made(700, 0) FROM generate_series(1, 9000) i;
 });
-is($node->safe_psql('postgres', q{SELECT splits || ' ' || list_rows_max FROM vecpg_index_info('long_v')}), '0 9000', 'equal rows make one long list');
+is($node->safe_psql('postgres', q{SELECT concat(details->'splits', ' ', details->'list_rows_max') FROM vecpg_index_info('long_v')}), '0 9000', 'equal rows make one long list');
 $node->safe_psql('postgres', 'INSERT INTO long SELECT i, made(700, 0) + (made(700, i) * made(700, 500 + i)) FROM generate_series(1, 1500) i');
-my ($splits, $max) = split(/ /, $node->safe_psql('postgres', q{SELECT splits || ' ' || list_rows_max FROM vecpg_index_info('long_v')}));
+my ($splits, $max) = split(/ /, $node->safe_psql('postgres', q{SELECT concat(details->'splits', ' ', details->'list_rows_max') FROM vecpg_index_info('long_v')}));
 cmp_ok($splits, '>', 0, "pieces are split off ($splits splits, longest list now $max)");
 exact_ok($node, 'long', '<->', 700, 'exact');
 sound_ok($node, 'long_v', 'sound');
