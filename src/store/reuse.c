@@ -25,6 +25,8 @@
 /* Of the free space map: a byte per page, 256 steps. */
 #define FSM_STEP (BLCKSZ / 256)
 
+static Buffer find_space(Relation rel, VsKind kind, Size bytes, bool shared);
+
 static bool
 page_reusable(Relation heap, Page page)
 {
@@ -35,7 +37,13 @@ page_reusable(Relation heap, Page page)
 	if (vs_opaque(page)->kind != VS_FREE)
 		return false;
 	stamp = (VsFreeData *) PageGetContents(page);
-	return GlobalVisCheckRemovableFullXid(heap, stamp->xid);
+	return vs_behind_horizon(heap, stamp->xid);
+}
+
+bool
+vs_behind_horizon(Relation heap, FullTransactionId xid)
+{
+	return GlobalVisCheckRemovableFullXid(heap, xid);
 }
 
 Buffer
@@ -88,6 +96,19 @@ vs_new_page(Relation rel, Relation heap)
 Buffer
 vs_find_space(Relation rel, VsKind kind, Size bytes)
 {
+	return find_space(rel, kind, bytes, false);
+}
+
+Buffer
+vs_find_shared(Relation rel, VsKind kind, Size bytes)
+{
+	return find_space(rel, kind, bytes, true);
+}
+
+/* shared: a page of another kind may be what somebody else looks for. */
+static Buffer
+find_space(Relation rel, VsKind kind, Size bytes, bool shared)
+{
 	int			tries;
 
 	for (tries = 0; tries < MAX_TRIES; tries++)
@@ -111,10 +132,29 @@ vs_find_space(Relation rel, VsKind kind, Size bytes)
 				ReleaseBuffer(buf);
 				return InvalidBuffer;
 			}
-			RecordPageWithFreeSpace(rel, blkno, 0);
+			if (!shared)
+				RecordPageWithFreeSpace(rel, blkno, 0);
 		}
 		ReleaseBuffer(buf);
 	}
+	return InvalidBuffer;
+}
+
+Buffer
+vs_try_page(Relation rel, BlockNumber blkno, VsKind kind)
+{
+	Buffer		buf;
+
+	if (blkno >= RelationGetNumberOfBlocks(rel))
+		return InvalidBuffer;
+	buf = ReadBuffer(rel, blkno);
+	if (ConditionalLockBuffer(buf))
+	{
+		if (vs_kind(rel, buf) == (int) kind)
+			return buf;
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	}
+	ReleaseBuffer(buf);
 	return InvalidBuffer;
 }
 
@@ -126,6 +166,15 @@ void
 vs_record_space(Relation rel, BlockNumber blkno, Size bytes)
 {
 	RecordPageWithFreeSpace(rel, blkno, bytes > 0 ? Min(bytes + FSM_STEP - 1, BLCKSZ - 1) : 0);
+}
+
+void
+vs_note_space(Relation rel, BlockNumber blkno, Size bytes)
+{
+	Size		known = GetRecordedFreeSpace(rel, blkno);
+
+	if ((known + FSM_STEP - 1) / FSM_STEP != (bytes + FSM_STEP - 1) / FSM_STEP)
+		vs_record_space(rel, blkno, bytes);
 }
 
 void

@@ -124,6 +124,24 @@ vs_page_init(Page page, VsKind kind, uint32 owner)
 }
 
 void
+vs_page_init_unused(Page page, VsKind kind, uint32 owner)
+{
+	vs_page_init(page, kind, owner);
+	((PageHeader) page)->pd_lower = MAXALIGN(SizeOfPageHeaderData);
+}
+
+void
+vs_page_use(Page page, Size bytes)
+{
+	PageHeader	header = (PageHeader) page;
+	Size		lower = MAXALIGN(SizeOfPageHeaderData) + bytes;
+
+	Assert(bytes <= VS_USABLE);
+	if (header->pd_lower < lower)
+		header->pd_lower = lower;
+}
+
+void
 vs_change_begin(VsChange *change, Relation rel)
 {
 	change->rel = rel;

@@ -117,6 +117,14 @@ extern const char *vs_kind_name(int kind);
 /* Sets up an empty page in memory; all of it is logged (no hole). */
 extern void vs_page_init(Page page, VsKind kind, uint32 owner);
 
+/*
+ * For pages that fill up from their start: at first nothing after the header is
+ * in use, then the first `bytes` of the contents. What lies beyond is zero, and
+ * is not logged. Never lowers.
+ */
+extern void vs_page_init_unused(Page page, VsKind kind, uint32 owner);
+extern void vs_page_use(Page page, Size bytes);
+
 /* ---- changes ---- */
 
 typedef struct VsChange
@@ -149,6 +157,18 @@ extern Buffer vs_new_page(Relation rel, Relation heap);
  */
 extern Buffer vs_find_space(Relation rel, VsKind kind, Size bytes);
 extern void vs_record_space(Relation rel, BlockNumber blkno, Size bytes);
+
+/* The same where the map has pages of other kinds with gaps, which stay in it. */
+extern Buffer vs_find_shared(Relation rel, VsKind kind, Size bytes);
+
+/* vs_record_space() unless the map has it so already. */
+extern void vs_note_space(Relation rel, BlockNumber blkno, Size bytes);
+
+/* A page, exclusively locked, if it is there, of this kind, and nobody has it locked. */
+extern Buffer vs_try_page(Relation rel, BlockNumber blkno, VsKind kind);
+
+/* Whether no snapshot can still see what was freed at xid; heap as in vs_new_page(). */
+extern bool vs_behind_horizon(Relation heap, FullTransactionId xid);
 
 /* Marks a page (of a change) free; record it with vs_record_free after commit. */
 extern void vs_page_free(Page page);

@@ -62,6 +62,7 @@ typedef struct HnswModel
 	float	   *zero;			/* [dim] the centre of own codes */
 	HnswLayout	layout[2];
 	VsHints		hints;			/* where pages were in the buffer pool */
+	BlockNumber used[3];		/* pages this backend last found room on: base, upper, rows */
 } HnswModel;
 
 /* layout of a layer */

@@ -1,0 +1,316 @@
+/*
+ * hnswrows.c -- rows of equal vectors: adding one, removing dead ones.
+ *
+ * What it is not: the search for the record of a vector, or the reading of its
+ * rows by scans (hnswread.c).
+ *
+ * A record has one row inline; further ones are in chunks that hang from it, the
+ * newest first. All of it changes under the lock of the record's page, and the
+ * record's count with it, in one WAL record. A chunk that loses its last row
+ * leaves the chain at once, so every chunk of a chain has rows, and a page of
+ * chunks that are all free becomes a free page.
+ */
+#include "postgres.h"
+
+#include "pg/compat.h"
+
+#include "am/hnsw/hnswlink.h"
+#include "index/chain.h"
+
+#define PAGE_OF(chunk) ((BlockNumber) ((chunk) / HNSW_CHUNKS_PER_PAGE))
+#define SLOT_OF(chunk) ((int) ((chunk) % HNSW_CHUNKS_PER_PAGE))
+
+static bool same_vector(const HnswModel *m, const HnswMet *record, Page page, HnswNode *node);
+static bool add_to_chunk(Relation index, Buffer buf, const HnswLayout *l, int slot,
+						 const VsTid *tid);
+static void add_chunk(Relation index, Relation heap, HnswModel *m, Buffer buf, int slot,
+					  const HnswMet *record, const VsTid *tid);
+static Buffer find_chunk(Relation index, Relation heap, HnswModel *m, uint32 head, int *chunk,
+						 bool *fresh);
+static int	free_chunk(Page page);
+static void vacuum_chunk(Relation index, Buffer buf, HnswNode node, Buffer prevbuf, int prev,
+						 Buffer chunkbuf, int at, const bool *gone);
+
+/* ---- adding ---- */
+
+bool
+hnsw_add_row(Relation index, Relation heap, HnswModel *m, const HnswMet *record,
+			 const VsTid *tid)
+{
+	const HnswLayout *l = &m->layout[0];
+	int			slot = HNSW_SLOT(l, record->number);
+	Buffer		buf;
+	Page		page = vs_read_hinted(index, &m->hints, HNSW_BLKNO(l, record->number), l->kind,
+									  BUFFER_LOCK_EXCLUSIVE, &buf);
+	HnswNode	node = HNSW_NODE(page, l, slot);
+
+	if (!same_vector(m, record, page, &node))
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+	if (vs_tid_empty(&node->tid))
+	{
+		VsChange	change;
+
+		vs_change_begin(&change, index);
+		node = HNSW_NODE(vs_change_page(&change, buf, false), l, slot);
+		node->tid = *tid;
+		node->count++;
+		vs_change_commit(&change);
+	}
+	else if (!add_to_chunk(index, buf, l, slot, tid))
+		add_chunk(index, heap, m, buf, slot, record, tid);
+	UnlockReleaseBuffer(buf);
+	return true;
+}
+
+/* The search saw it alive and with this code; its slot may have changed hands since. */
+static bool
+same_vector(const HnswModel *m, const HnswMet *record, Page page, HnswNode *node)
+{
+	Size		bytes = m->codec->bytes(m->dim);
+
+	if ((*node)->state != HNSW_LIVE || (*node)->v.hash != record->hash)
+		return false;
+	/* The part of the code on the first page: the hash has 64 bits. */
+	bytes = Min(bytes, VS_USABLE - offsetof(HnswNodeData, code));
+	return memcmp((*node)->code, record->code, bytes) == 0;
+}
+
+/* Into the newest chunk; false if there is none or it is full. */
+static bool
+add_to_chunk(Relation index, Buffer buf, const HnswLayout *l, int slot, const VsTid *tid)
+{
+	HnswNode	node = HNSW_NODE(BufferGetPage(buf), l, slot);
+	uint32		head = node->u.rows;
+	uint32		number = HNSW_NUMBER(l, BufferGetBlockNumber(buf), slot);
+	Buffer		rowsbuf;
+	HnswChunk	c;
+	bool		fits;
+
+	if (head == HNSW_NONE)
+		return false;
+	c = HNSW_CHUNK(vs_read(index, PAGE_OF(head), VS_HNSW_ROWS, BUFFER_LOCK_EXCLUSIVE, &rowsbuf),
+				   SLOT_OF(head));
+	if (c->node != number || c->n == 0)
+		vi_broken_link(index, PAGE_OF(head));
+	fits = c->n < HNSW_CHUNK_ROWS;
+	if (fits)
+	{
+		VsChange	change;
+
+		vs_change_begin(&change, index);
+		c = HNSW_CHUNK(vs_change_page(&change, rowsbuf, false), SLOT_OF(head));
+		c->tid[c->n++] = *tid;
+		HNSW_NODE(vs_change_page(&change, buf, false), l, slot)->count++;
+		vs_change_commit(&change);
+	}
+	UnlockReleaseBuffer(rowsbuf);
+	return fits;
+}
+
+static void
+add_chunk(Relation index, Relation heap, HnswModel *m, Buffer buf, int slot,
+		  const HnswMet *record, const VsTid *tid)
+{
+	HnswNode	node = HNSW_NODE(BufferGetPage(buf), &m->layout[0], slot);
+	int			at;
+	bool		fresh;
+	Buffer		rowsbuf = find_chunk(index, heap, m, node->u.rows, &at, &fresh);
+	BlockNumber blkno = BufferGetBlockNumber(rowsbuf);
+	VsChange	change;
+	Page		page;
+	HnswChunk	c;
+	bool		full;
+
+	vs_change_begin(&change, index);
+	page = vs_change_page(&change, rowsbuf, fresh);
+	if (fresh)
+		vs_page_init(page, VS_HNSW_ROWS, 0);
+	c = HNSW_CHUNK(page, at);
+	memset(c, 0, sizeof(HnswChunkData));
+	c->node = record->number;
+	c->next = node->u.rows;
+	c->n = 1;
+	c->tid[0] = *tid;
+	full = free_chunk(page) < 0;
+	node = HNSW_NODE(vs_change_page(&change, buf, false), &m->layout[0], slot);
+	node->u.rows = blkno * HNSW_CHUNKS_PER_PAGE + at;
+	node->count++;
+	vs_change_commit(&change);
+	UnlockReleaseBuffer(rowsbuf);
+	if (fresh || full)
+		hnsw_record_space(index, VS_HNSW_ROWS, blkno, !full);
+}
+
+/* A free chunk: beside the chain's newest one, where this backend was last, or anywhere. */
+static Buffer
+find_chunk(Relation index, Relation heap, HnswModel *m, uint32 head, int *chunk, bool *fresh)
+{
+	BlockNumber beside = head == HNSW_NONE ? HNSW_META_BLKNO : PAGE_OF(head);
+	Buffer		buf = InvalidBuffer;
+	int			tries;
+
+	*fresh = false;
+	for (tries = 0; tries < 2 + HNSW_SPACE_TRIES; tries++)
+	{
+		if (tries < 2)
+			buf = vs_try_page(index, tries == 0 ? beside : m->used[HNSW_USED_ROWS], VS_HNSW_ROWS);
+		else if (!BufferIsValid(buf = vs_find_shared(index, VS_HNSW_ROWS,
+													 hnsw_space_of(VS_HNSW_ROWS))))
+			break;
+		if (!BufferIsValid(buf))
+			continue;
+		*chunk = free_chunk(BufferGetPage(buf));
+		if (*chunk >= 0)
+			break;
+		hnsw_record_space(index, VS_HNSW_ROWS, BufferGetBlockNumber(buf), false);
+		UnlockReleaseBuffer(buf);
+		buf = InvalidBuffer;
+	}
+	if (!BufferIsValid(buf))
+	{
+		buf = vs_new_page(index, heap);
+		*chunk = 0;
+		*fresh = true;
+	}
+	m->used[HNSW_USED_ROWS] = BufferGetBlockNumber(buf);
+	return buf;
+}
+
+static int
+free_chunk(Page page)
+{
+	uint32		i;
+
+	for (i = 0; i < HNSW_CHUNKS_PER_PAGE; i++)
+		if (HNSW_CHUNK(page, i)->node == HNSW_NONE)
+			return (int) i;
+	return -1;
+}
+
+/* ---- vacuum ---- */
+
+bool
+hnsw_row_dead(const VsTid *tid, IndexBulkDeleteCallback callback, void *state)
+{
+	ItemPointerData at;
+
+	vs_tid_get(tid, &at);
+	return callback(&at, state);
+}
+
+void
+hnsw_vacuum_chain(Relation index, Buffer buf, const HnswLayout *l, int slot,
+				  IndexBulkDeleteCallback callback, void *state, IndexBulkDeleteResult *stats)
+{
+	uint32		number = HNSW_NUMBER(l, BufferGetBlockNumber(buf), slot);
+	HnswNode	node = HNSW_NODE(BufferGetPage(buf), l, slot);
+	uint32		chunk = node->u.rows;
+	Buffer		prevbuf = InvalidBuffer;
+	int			prev = 0;
+	ViWalk		walk = {0};
+
+	while (chunk != HNSW_NONE)
+	{
+		bool		same = BufferIsValid(prevbuf) && BufferGetBlockNumber(prevbuf) == PAGE_OF(chunk);
+		Buffer		chunkbuf = prevbuf;
+		int			at = SLOT_OF(chunk);
+		bool		gone[HNSW_CHUNK_ROWS];
+		int			ngone = 0;
+		bool		emptied;
+		HnswChunk	c;
+		int			i;
+
+		vi_walk(index, &walk, PAGE_OF(chunk), at);
+		if (PAGE_OF(chunk) == BufferGetBlockNumber(buf))
+			vi_broken_link(index, PAGE_OF(chunk));
+		if (!same)
+			vs_read(index, PAGE_OF(chunk), VS_HNSW_ROWS, BUFFER_LOCK_EXCLUSIVE, &chunkbuf);
+		c = HNSW_CHUNK(BufferGetPage(chunkbuf), at);
+		if (c->node != number || c->n == 0 || c->n > HNSW_CHUNK_ROWS)
+			vi_broken_link(index, PAGE_OF(chunk));
+		chunk = c->next;
+		for (i = 0; i < c->n; i++)
+			ngone += gone[i] = hnsw_row_dead(&c->tid[i], callback, state);
+		emptied = ngone == c->n;
+		if (ngone > 0)
+		{
+			vacuum_chunk(index, buf, node, prevbuf, prev, chunkbuf, at, gone);
+			stats->tuples_removed += ngone;
+		}
+		if (emptied)
+		{
+			if (!same)
+				UnlockReleaseBuffer(chunkbuf);
+			continue;
+		}
+		if (BufferIsValid(prevbuf) && !same)
+			UnlockReleaseBuffer(prevbuf);
+		prevbuf = chunkbuf;
+		prev = at;
+	}
+	if (BufferIsValid(prevbuf))
+		UnlockReleaseBuffer(prevbuf);
+}
+
+/* Removes rows of one chunk; an empty one leaves the chain. prevbuf: of the chunk before, if any. */
+static void
+vacuum_chunk(Relation index, Buffer buf, HnswNode node, Buffer prevbuf, int prev,
+			 Buffer chunkbuf, int at, const bool *gone)
+{
+	Size		offset = (char *) node - (char *) BufferGetPage(buf);
+	VsChange	change;
+	HnswChunk	c;
+	int			to = 0;
+	int			i;
+
+	vs_change_begin(&change, index);
+	c = HNSW_CHUNK(vs_change_page(&change, chunkbuf, false), at);
+	node = (HnswNode) ((char *) vs_change_page(&change, buf, false) + offset);
+	for (i = 0; i < c->n; i++)
+		if (!gone[i])
+			c->tid[to++] = c->tid[i];
+	node->count -= Min(node->count, (uint32) (c->n - to));
+	c->n = to;
+	if (to == 0)
+	{
+		if (BufferIsValid(prevbuf))
+			HNSW_CHUNK(vs_change_page(&change, prevbuf, false), prev)->next = c->next;
+		else
+			node->u.rows = c->next;
+		memset(c, 0, sizeof(HnswChunkData));
+	}
+	vs_change_commit(&change);
+}
+
+void
+hnsw_vacuum_rows_page(Relation index, Buffer buf, IndexBulkDeleteResult *stats)
+{
+	Page		page = BufferGetPage(buf);
+	BlockNumber blkno = BufferGetBlockNumber(buf);
+	bool		used = false;
+	bool		gap = false;
+	uint32		i;
+
+	for (i = 0; i < HNSW_CHUNKS_PER_PAGE; i++)
+		if (HNSW_CHUNK(page, i)->node == HNSW_NONE)
+			gap = true;
+		else
+			used = true;
+	if (!used)
+	{
+		VsChange	change;
+
+		vs_change_begin(&change, index);
+		vs_page_free(vs_change_page(&change, buf, false));
+		vs_change_commit(&change);
+		stats->pages_newly_deleted++;
+	}
+	UnlockReleaseBuffer(buf);
+	if (!used)
+		vs_record_free(index, blkno);
+	else
+		vs_note_space(index, blkno, gap ? hnsw_space_of(VS_HNSW_ROWS) : 0);
+}
