@@ -9,9 +9,11 @@
 
 static const VqCodec *const codecs[] = {
 	&vq_codec_rabitq8,
+	&vq_codec_rabitq6,
 	&vq_codec_rabitq4,
 	&vq_codec_sq8,
 	&vq_codec_flat,
+	&vq_codec_l1,
 };
 
 #define NCODECS (sizeof(codecs) / sizeof(codecs[0]))

@@ -18,9 +18,11 @@
 #include "simd/simd.h"
 
 extern const VqCodec vq_codec_rabitq8;
+extern const VqCodec vq_codec_rabitq6;
 extern const VqCodec vq_codec_rabitq4;
 extern const VqCodec vq_codec_sq8;
 extern const VqCodec vq_codec_flat;
+extern const VqCodec vq_codec_l1;
 
 #define VQ_UNIT 0x1p-24			/* half a unit in the last place of 1.0f */
 #define VQ_TINY 0x1p-149		/* the smallest float32 */

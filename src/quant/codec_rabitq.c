@@ -1,5 +1,5 @@
 /*
- * codec_rabitq.c -- RaBitQ codes of 8 and 4 bits a dimension, with a bound.
+ * codec_rabitq.c -- RaBitQ codes of 8, 6 and 4 bits a dimension, with a bound.
  *
  * What it is not: the 1-bit scan plane (bitplane.c), whose bound only holds
  * with high probability. This one always holds.
@@ -12,13 +12,17 @@
  * which y's own part and e point the same and the opposite way.
  *
  * Row: four float32 factors, then the codes (8 bits: a byte each; 4 bits: the
- * order of simd dot_u4f32).
+ * order of simd dot_u4f32; 6 bits: the low 4 in that order, then the high 2 in
+ * that of dot_u2f32).
+ *
+ * The 6-bit code is the upper part of the row's 8-bit code, with factors of its
+ * own. A graph is built on 8-bit codes in memory; its 6-bit codes are then
+ * written without a second look at the rows.
  */
 #include "quant/codec.h"
 
 #include "quant/lanes.h"
-
-typedef double D4 __attribute__((vector_size(32)));
+#include "quant/pack.h"
 
 typedef struct RabitqFactors
 {
@@ -40,22 +44,31 @@ static const float steps4[] = {0.26f, 0.285f, 0.305f, 0.32f, 0.335f, 0.35f, 0.37
 #define NSTEPS(table) ((int) (sizeof(table) / sizeof(table[0])))
 
 static size_t rabitq8_bytes(int dim);
+static size_t rabitq6_bytes(int dim);
 static size_t rabitq4_bytes(int dim);
 static void rabitq8_encode(const float *x, const float *c, int dim, const float *params,
+						   float *scratch, uint8_t *code);
+static void rabitq6_encode(const float *x, const float *c, int dim, const float *params,
 						   float *scratch, uint8_t *code);
 static void rabitq4_encode(const float *x, const float *c, int dim, const float *params,
 						   float *scratch, uint8_t *code);
 static float rabitq8_decode(const uint8_t *code, const float *c, int dim,
 							const float *params, float *x);
+static float rabitq6_decode(const uint8_t *code, const float *c, int dim,
+							const float *params, float *x);
 static float rabitq4_decode(const uint8_t *code, const float *c, int dim,
 							const float *params, float *x);
 static float rabitq8_value(const VqPoint *p, const uint8_t *code, int dim,
+						   const float *params, VqMetric metric);
+static float rabitq6_value(const VqPoint *p, const uint8_t *code, int dim,
 						   const float *params, VqMetric metric);
 static float rabitq4_value(const VqPoint *p, const uint8_t *code, int dim,
 						   const float *params, VqMetric metric);
 static float value(const VqPoint *p, const RabitqFactors *f, float us, float top,
 				   VqMetric metric);
 static void rabitq8_bound(const VqPoint *p, const uint8_t *code, int dim,
+						  const float *params, VqMetric metric, VqBound *out);
+static void rabitq6_bound(const VqPoint *p, const uint8_t *code, int dim,
 						  const float *params, VqMetric metric, VqBound *out);
 static void rabitq4_bound(const VqPoint *p, const uint8_t *code, int dim,
 						  const float *params, VqMetric metric, VqBound *out);
@@ -66,7 +79,7 @@ static double cos2_of_scale(const float *r, int dim, float scale, float unit, fl
 static void quantize(const float *r, const float *c, int dim, float scale, float top,
 					 uint8_t *u, RabitqFactors *f);
 static void factors(double rr, double rs, double ss, double cs, int dim, RabitqFactors *f);
-static void pack4(const uint8_t *u, int dim, uint8_t *codes);
+static double dot_6(const uint8_t *code, const float *y, int dim);
 static float decode(const RabitqFactors *f, const float *c, int dim, float top, float *x);
 static void bound(const VqPoint *p, const RabitqFactors *f, double us, int dim, float top,
 				  VqMetric metric, VqBound *out);
@@ -83,6 +96,18 @@ const VqCodec vq_codec_rabitq8 = {
 	.bound = rabitq8_bound,
 };
 
+const VqCodec vq_codec_rabitq6 = {
+	.name = "rabitq6",
+	.id = VQ_RABITQ6,
+	.bits = 6,
+	.tight = true,
+	.bytes = rabitq6_bytes,
+	.encode = rabitq6_encode,
+	.decode = rabitq6_decode,
+	.value = rabitq6_value,
+	.bound = rabitq6_bound,
+};
+
 const VqCodec vq_codec_rabitq4 = {
 	.name = "rabitq4",
 	.id = VQ_RABITQ4,
@@ -96,9 +121,10 @@ const VqCodec vq_codec_rabitq4 = {
 };
 
 #define TOP8 255.0f				/* the largest code */
+#define TOP6 63.0f
 #define TOP4 15.0f
 
-/* ---- what the two widths do differently ---- */
+/* ---- what the widths do differently ---- */
 
 static size_t
 rabitq8_bytes(int dim)
@@ -107,9 +133,15 @@ rabitq8_bytes(int dim)
 }
 
 static size_t
+rabitq6_bytes(int dim)
+{
+	return sizeof(RabitqFactors) + vq_packed_bytes(4, dim) + vq_packed_bytes(2, dim);
+}
+
+static size_t
 rabitq4_bytes(int dim)
 {
-	return sizeof(RabitqFactors) + (size_t) (dim + 31) / 32 * 16;
+	return sizeof(RabitqFactors) + vq_packed_bytes(4, dim);
 }
 
 static void
@@ -124,6 +156,72 @@ rabitq8_encode(const float *x, const float *c, int dim, const float *params,
 }
 
 static void
+rabitq6_encode(const float *x, const float *c, int dim, const float *params,
+			   float *scratch, uint8_t *code)
+{
+	uint8_t    *code8 = (uint8_t *) (scratch + dim);	/* 16 dimensions or more: it fits */
+	float		f[4];
+
+	rabitq8_encode(x, c, dim, params, scratch, code8);
+	vq_rabitq6_factors(code8, x, c, dim, f);
+	vq_rabitq6_narrow(code8, f, dim, code);
+}
+
+void
+vq_rabitq6_factors(const uint8_t *code8, const float *x, const float *c, int dim,
+				   float result[4])
+{
+	const uint8_t *u = code8 + sizeof(RabitqFactors);
+	RabitqFactors f = {0, 0, 0, 0};
+	D4			rr = {{0}, {0}};
+	D4			rs = {{0}, {0}};
+	D4			ss = {{0}, {0}};
+	D4			cs = {{0}, {0}};
+	double		norm2;
+
+	for (int d = 0; d < dim; d += 4)
+	{
+		V4			centre = v4_load(c + d);
+		I4			code = {u[d] >> 2, u[d + 1] >> 2, u[d + 2] >> 2, u[d + 3] >> 2};
+		V4			r = v4_load(x + d) - centre;
+		V4			s = v4_float(code) - 0.5f * TOP6;
+
+		rr = d4_add_product(rr, r, r);
+		rs = d4_add_product(rs, r, s);
+		ss = d4_add_product(ss, s, s);
+		cs = d4_add_product(cs, s, centre);
+	}
+	norm2 = d4_sum(rr);
+	if (norm2 > 0.0 && norm2 < INFINITY)
+		factors(norm2, d4_sum(rs), d4_sum(ss), d4_sum(cs), dim, &f);
+	else if (norm2 != 0.0)
+		f.e = INFINITY;
+	memcpy(result, &f, sizeof(f));
+}
+
+void
+vq_rabitq6_narrow(const uint8_t *code8, const float f[4], int dim, uint8_t *code6)
+{
+	const uint8_t *from = code8 + sizeof(RabitqFactors);
+	uint8_t    *low = code6 + sizeof(RabitqFactors);
+	uint8_t    *high = low + vq_packed_bytes(4, dim);
+
+	memcpy(code6, f, sizeof(RabitqFactors));
+	for (int d = 0; d < dim; d += 16)
+	{
+		uint8_t		u[2][16];
+
+		for (int i = 0; i < 16; i++)
+		{
+			u[0][i] = from[d + i] >> 2 & 15;
+			u[1][i] = from[d + i] >> 6;
+		}
+		vq_pack16(4, low, d, u[0]);
+		vq_pack16(2, high, d, u[1]);
+	}
+}
+
+static void
 rabitq4_encode(const float *x, const float *c, int dim, const float *params,
 			   float *scratch, uint8_t *code)
 {
@@ -133,7 +231,8 @@ rabitq4_encode(const float *x, const float *c, int dim, const float *params,
 	(void) params;
 	encode(x, c, dim, TOP4, scratch, &f, u);
 	memcpy(code, &f, sizeof(f));
-	pack4(u, dim, code + sizeof(f));
+	for (int d = 0; d < dim; d += 16)
+		vq_pack16(4, code + sizeof(f), d, u + d);
 }
 
 static float
@@ -149,20 +248,40 @@ rabitq8_decode(const uint8_t *code, const float *c, int dim, const float *params
 }
 
 static float
+rabitq6_decode(const uint8_t *code, const float *c, int dim, const float *params, float *x)
+{
+	const uint8_t *low = code + sizeof(RabitqFactors);
+	const uint8_t *high = low + vq_packed_bytes(4, dim);
+	RabitqFactors f;
+
+	(void) params;
+	memcpy(&f, code, sizeof(f));
+	for (int d = 0; d < dim; d += 16)
+	{
+		uint8_t		u[2][16];
+
+		vq_unpack16(4, low, d, u[0]);
+		vq_unpack16(2, high, d, u[1]);
+		for (int i = 0; i < 16; i++)
+			x[d + i] = (float) (u[0][i] | u[1][i] << 4);
+	}
+	return decode(&f, c, dim, TOP6, x);
+}
+
+static float
 rabitq4_decode(const uint8_t *code, const float *c, int dim, const float *params, float *x)
 {
 	RabitqFactors f;
 
 	(void) params;
 	memcpy(&f, code, sizeof(f));
-	/* 16 at a time, all low or all high nibbles, so that the loop vectorises. */
 	for (int d = 0; d < dim; d += 16)
 	{
-		const uint8_t *u = code + sizeof(f) + d / 32 * 16;
-		int			shift = d % 32 < 16 ? 0 : 4;
+		uint8_t		u[16];
 
+		vq_unpack16(4, code + sizeof(f), d, u);
 		for (int i = 0; i < 16; i++)
-			x[d + i] = u[i] >> shift & 15;
+			x[d + i] = u[i];
 	}
 	return decode(&f, c, dim, TOP4, x);
 }
@@ -179,6 +298,17 @@ rabitq8_value(const VqPoint *p, const uint8_t *code, int dim, const float *param
 }
 
 static float
+rabitq6_value(const VqPoint *p, const uint8_t *code, int dim, const float *params,
+			  VqMetric metric)
+{
+	RabitqFactors f;
+
+	(void) params;
+	memcpy(&f, code, sizeof(f));
+	return value(p, &f, (float) dot_6(code, p->y, dim), TOP6, metric);
+}
+
+static float
 rabitq4_value(const VqPoint *p, const uint8_t *code, int dim, const float *params,
 			  VqMetric metric)
 {
@@ -187,6 +317,17 @@ rabitq4_value(const VqPoint *p, const uint8_t *code, int dim, const float *param
 	(void) params;
 	memcpy(&f, code, sizeof(f));
 	return value(p, &f, vk->dot_u4f32(code + sizeof(f), p->y, (size_t) dim), TOP4, metric);
+}
+
+/* <u,y> of a 6-bit code: two float32 sums, added without rounding. */
+static double
+dot_6(const uint8_t *code, const float *y, int dim)
+{
+	const uint8_t *low = code + sizeof(RabitqFactors);
+	const uint8_t *high = low + vq_packed_bytes(4, dim);
+
+	return (double) vk->dot_u4f32(low, y, (size_t) dim) +
+		16.0 * (double) vk->dot_u2f32(high, y, (size_t) dim);
 }
 
 /* us = <u, y>; x^ = c + xs s / |s|. */
@@ -210,6 +351,17 @@ rabitq8_bound(const VqPoint *p, const uint8_t *code, int dim, const float *param
 	(void) params;
 	memcpy(&f, code, sizeof(f));
 	bound(p, &f, vk->dot_u8f32(code + sizeof(f), p->y, (size_t) dim), dim, TOP8, metric, out);
+}
+
+static void
+rabitq6_bound(const VqPoint *p, const uint8_t *code, int dim, const float *params,
+			  VqMetric metric, VqBound *out)
+{
+	RabitqFactors f;
+
+	(void) params;
+	memcpy(&f, code, sizeof(f));
+	bound(p, &f, dot_6(code, p->y, dim), dim, TOP6, metric, out);
 }
 
 static void
@@ -324,11 +476,12 @@ quantize(const float *r, const float *c, int dim, float scale, float top, uint8_
 {
 	V4			half = v4_set(0.5f * top + 0.5f);
 	V4			high = v4_set(top);
+	V4			mid = v4_set(0.5f * top);
 	const V4	low = {0};
-	D4			rr = {0};
-	D4			rs = {0};
-	D4			ss = {0};
-	D4			cs = {0};
+	D4			rr = {{0}, {0}};
+	D4			rs = {{0}, {0}};
+	D4			ss = {{0}, {0}};
+	D4			cs = {{0}, {0}};
 	int32_t		wide[V4_STEP];
 
 	for (int d = 0; d < dim; d += V4_STEP)
@@ -337,20 +490,18 @@ quantize(const float *r, const float *c, int dim, float scale, float top, uint8_
 		{
 			V4			v = v4_load(r + d + j);
 			I4			code = v4_int(v4_max(v4_min(v * scale + half, high), low));
-			D4			vd = __builtin_convertvector(v, D4);
-			D4			sd = __builtin_convertvector(code, D4) - 0.5 * top;
+			V4			s = v4_float(code) - mid;
 
-			rr += vd * vd;
-			rs += vd * sd;
-			ss += sd * sd;
-			cs += sd * __builtin_convertvector(v4_load(c + d + j), D4);
+			rr = d4_add_product(rr, v, v);
+			rs = d4_add_product(rs, v, s);
+			ss = d4_add_product(ss, s, s);
+			cs = d4_add_product(cs, s, v4_load(c + d + j));
 			memcpy(wide + j, &code, sizeof(code));
 		}
 		for (int j = 0; j < V4_STEP; j++)
 			u[d + j] = (uint8_t) wide[j];
 	}
-	factors((rr[0] + rr[1]) + (rr[2] + rr[3]), (rs[0] + rs[1]) + (rs[2] + rs[3]),
-			(ss[0] + ss[1]) + (ss[2] + ss[3]), (cs[0] + cs[1]) + (cs[2] + cs[3]), dim, f);
+	factors(d4_sum(rr), d4_sum(rs), d4_sum(ss), d4_sum(cs), dim, f);
 }
 
 static void
@@ -365,19 +516,6 @@ factors(double rr, double rs, double ss, double cs, int dim, RabitqFactors *f)
 	f->e = vq_round_up(sqrt(miss2) + 2.0 * VQ_UNIT * sqrt(rr));
 }
 
-/* Byte j of a group of 32: element j in its low, element 16 + j in its high half. */
-static void
-pack4(const uint8_t *u, int dim, uint8_t *codes)
-{
-	for (int d = 0; d < dim; d += 32)
-	{
-		bool		both = d + 16 < dim;
-
-		for (int j = 0; j < 16; j++)
-			codes[d / 2 + j] = (uint8_t) (u[d + j] | (both ? u[d + 16 + j] << 4 : 0));
-	}
-}
-
 /* ---- decoding and bounds ---- */
 
 /*
@@ -388,14 +526,17 @@ static float
 decode(const RabitqFactors *f, const float *c, int dim, float top, float *x)
 {
 	float		t = f->xs * f->inv;
-	double		norm2 = 0.0;
+	D4			norm2 = {{0}, {0}};
 
-	for (int d = 0; d < dim; d++)
+	for (int d = 0; d < dim; d += 4)
 	{
-		x[d] = c[d] + t * (x[d] - 0.5f * top);
-		norm2 += (double) x[d] * x[d];
+		V4			v = v4_load(c + d) + t * (v4_load(x + d) - 0.5f * top);
+
+		v4_store(x + d, v);
+		norm2 = d4_add_product(norm2, v, v);
 	}
-	return vq_round_up(f->e + 4.0 * VQ_UNIT * (fabs(f->xs) + sqrt(norm2)) + dim * VQ_TINY);
+	return vq_round_up(f->e + 4.0 * VQ_UNIT * (fabs(f->xs) + sqrt(d4_sum(norm2))) +
+					   dim * VQ_TINY);
 }
 
 /*

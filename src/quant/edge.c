@@ -233,7 +233,6 @@ levels(int bits, const float *x, const float *c, int edim, uint8_t *code, Moment
 	V4			high = v4_set(top);
 	V4			half = v4_set(0.5f * top + 0.5f);
 	V4			mid = v4_set(0.5f * top);
-	const V4	low = {0};
 	V4			rr = {0};
 	V4			rc = {0};
 	V4			sr = {0};
@@ -249,7 +248,7 @@ levels(int bits, const float *x, const float *c, int edim, uint8_t *code, Moment
 		{
 			V4			centre = v4_load(c + d + j);
 			V4			r = v4_load(x + d + j) - centre;
-			I4			level = v4_int(v4_max(v4_min(r * scale + half, high), low));
+			I4			level = v4_int(v4_cut(r * scale + half, high));
 			V4			s = v4_float(level) - mid;
 
 			rr += r * r;

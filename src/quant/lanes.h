@@ -69,6 +69,14 @@ v4_max(V4 a, V4 b)
 	return a;
 }
 
+/* v cut to 0 .. high, by masks: of v4_min and v4_max GCC may make scalar code. */
+VP_INLINE V4
+v4_cut(V4 v, V4 high)
+{
+	v = v4_select(v < high, v, high);
+	return (V4) ((I4) v & (v > (V4) {0}));
+}
+
 /* Truncates: numbers outside int32 are undefined. */
 VP_INLINE I4
 v4_int(V4 v)
@@ -94,6 +102,28 @@ VP_INLINE double
 v4_sum(V4 v)
 {
 	return ((double) v[0] + v[1]) + ((double) v[2] + v[3]);
+}
+
+/* Sums in float64 of four lanes each; D2, as wider vectors would live in memory. */
+typedef double D2 __attribute__((vector_size(16)));
+typedef struct D4
+{
+	D2			low;
+	D2			high;
+} D4;
+
+VP_INLINE D4
+d4_add_product(D4 sum, V4 a, V4 b)
+{
+	sum.low += (D2) {a[0], a[1]} * (D2) {b[0], b[1]};
+	sum.high += (D2) {a[2], a[3]} * (D2) {b[2], b[3]};
+	return sum;
+}
+
+VP_INLINE double
+d4_sum(D4 v)
+{
+	return (v.low[0] + v.low[1]) + (v.high[0] + v.high[1]);
 }
 
 /* The largest |r|; infinity or NaN if there is one, as bits compare so. */

@@ -116,7 +116,7 @@ typedef struct VqPoint
 typedef struct VqCodec VqCodec;
 struct VqCodec
 {
-	const char *name;			/* "rabitq8", "rabitq4", "sq8", "flat" */
+	const char *name;			/* "rabitq8", "rabitq6", "rabitq4", "sq8", "flat", "l1" */
 	int			id;				/* stored in the metapage, never reused */
 	int			bits;			/* per dimension: 32 for flat */
 	bool		tight;			/* bounds are good enough to emit by bound */
@@ -148,5 +148,16 @@ struct VqCodec
 #define VQ_L1CODE 6
 const VqCodec *vq_codec(int id);
 const VqCodec *vq_codec_by_name(const char *name);
+
+/*
+ * rabitq6 is nested in rabitq8: u6 = u8 >> 2. With the factors, taken while the
+ * row x is at hand, an 8-bit code can be narrowed later without it:
+ * encode6(x) is byte for byte narrow(encode8(x), factors(encode8(x), x)).
+ * code8 begins with its own factors, as encode wrote it.
+ */
+void		vq_rabitq6_factors(const uint8_t *code8, const float *x, const float *c, int dim,
+							   float factors[4]);
+void		vq_rabitq6_narrow(const uint8_t *code8, const float factors[4], int dim,
+							  uint8_t *code6);
 
 #endif							/* VECPG_QUANT_H */

@@ -245,9 +245,9 @@ check_query(void)
 static void
 check_table(void)
 {
-	static const char *const names[] = {"rabitq8", "rabitq4", "sq8", "flat"};
+	static const char *const names[] = {"rabitq8", "rabitq4", "sq8", "flat", "rabitq6", "l1"};
 
-	for (int id = VQ_RABITQ8; id <= VQ_FLAT; id++)
+	for (int id = VQ_RABITQ8; id <= VQ_L1CODE; id++)
 	{
 		const VqCodec *codec = vq_codec(id);
 
@@ -264,11 +264,11 @@ check_table(void)
 static void
 check_precision(void)
 {
-	static const double least[] = {0, 0.9998, 0.988, 0.999, 0.9999999};
-	static const double worst[] = {0, 0.9997, 0.975, 0.998, 0.9999999};
+	static const double least[] = {0, 0.9998, 0.988, 0.999, 0.9999999, 0.9985};
+	static const double worst[] = {0, 0.9997, 0.975, 0.998, 0.9999999, 0.998};
 	float		params[2] = {0, 0};
 
-	for (int id = VQ_RABITQ8; id <= VQ_FLAT; id++)
+	for (int id = VQ_RABITQ8; id <= VQ_RABITQ6; id++)
 	{
 		const VqCodec *codec = vq_codec(id);
 		double		mean = 0;
@@ -350,7 +350,7 @@ check_awkward(int rounds)
 		if (t % 50 == 0)
 			dim = t % 100 ? 768 : 1536;
 		what = awkward_row((int) unit_below(NKINDS), dim);
-		for (int id = VQ_RABITQ8; id <= VQ_FLAT; id++)
+		for (int id = VQ_RABITQ8; id <= VQ_RABITQ6; id++)
 		{
 			float		params[2] = {0, 0};
 
@@ -367,6 +367,141 @@ check_awkward(int rounds)
 			check_codec(vq_codec(id), x, c, y, dim, params, what);
 		}
 	}
+}
+
+/* A 6-bit code is its row's 8-bit code, narrowed: whatever the row is. */
+static void
+check_nested(void)
+{
+	const VqCodec *six = vq_codec(VQ_RABITQ6);
+	uint8_t		code8[16 + MAX_DIM];
+	uint8_t		code6[16 + MAX_DIM];
+	uint8_t		narrowed[16 + MAX_DIM];
+	float		scratch[2 * MAX_DIM];
+
+	for (int t = 0; t < 600; t++)
+	{
+		int			dim = 16 * (1 + (int) unit_below(t % 20 ? 12 : 96));
+		float		factors[4];
+		const char *what = awkward_row(t % NKINDS, dim);
+
+		six->encode(x, c, dim, NULL, scratch, code6);
+		vq_codec(VQ_RABITQ8)->encode(x, c, dim, NULL, scratch, code8);
+		vq_rabitq6_factors(code8, x, c, dim, factors);
+		memset(narrowed, 0xff, sizeof(narrowed));
+		vq_rabitq6_narrow(code8, factors, dim, narrowed);
+		CHECK(memcmp(code6, narrowed, six->bytes(dim)) == 0, "%s: not nested at %d dims", what, dim);
+		for (int d = 0; d < dim; d++)
+		{
+			int			low = code6[16 + d / 32 * 16 + d % 16] >> d % 32 / 16 * 4 & 15;
+			int			high = code6[16 + (dim + 31) / 32 * 16 + d / 64 * 16 + d % 16] >>
+				d % 64 / 16 * 2 & 3;
+
+			CHECK(low + 16 * high == code8[16 + d] >> 2, "%s: dimension %d of %d", what, d, dim);
+		}
+	}
+}
+
+/* The L1 code of x: its bound holds the true sum and what any kernel makes of it. */
+static void
+check_l1_row(int dim, const float *params, const char *what)
+{
+	const VqCodec *codec = vq_codec(VQ_L1CODE);
+	uint8_t		code[8 + MAX_DIM];
+	float		back[MAX_DIM];
+	VqPoint		p = {y, 0, 0, 0, 0};
+	VqBound		b;
+	double		truth = 0;
+	double		decoded = 0;
+	float		e;
+	float		sum;
+
+	codec->encode(x, NULL, dim, params, NULL, code);
+	codec->bound(&p, code, dim, params, VQ_L1, &b);
+	e = codec->decode(code, NULL, dim, params, back);
+	for (int d = 0; d < dim; d++)
+	{
+		truth += fabs((double) y[d] - x[d]);
+		decoded += fabs((double) y[d] - back[d]);
+	}
+	sum = vk->l1_f32(y, x, (size_t) dim);
+	CHECK(b.lo <= b.est && b.est <= b.hi && b.est - b.est == 0 && b.steer == b.est,
+		  "l1 %s dim %d: %g in [%g, %g]", what, dim, b.est, b.lo, b.hi);
+	CHECK(!(truth < b.lo || truth > b.hi || sum < b.lo || sum > b.hi) &&
+		  (truth - truth == 0 || b.hi > FLT_MAX),
+		  "l1 %s dim %d: %.9g (%.9g) not in [%.9g, %.9g]", what, dim, truth, sum, b.lo, b.hi);
+	CHECK(!(sqrt(exact_l2(back, x, dim)) > e), "l1 %s dim %d: decoded %g away, |e| %g", what, dim,
+		  sqrt(exact_l2(back, x, dim)), e);
+	if (b.hi <= FLT_MAX)
+		CHECK_NEAR(codec->value(&p, code, dim, params, VQ_L1), decoded,
+				   (dim + 64) * 0x1p-23 * (decoded + dim * (fabs(params[0]) + 255 * params[1])));
+}
+
+static void
+check_l1(int rounds)
+{
+	float		params[2];
+
+	for (int t = 0; t < rounds; t++)
+	{
+		int			dim = t % 50 == 0 ? 768 : 1 + (int) unit_below(200);
+		const char *what = awkward_row((int) unit_below(NKINDS), dim);
+
+		vq_codec(VQ_L1CODE)->train(x, 1, dim, params);
+		CHECK(params[1] > 0 && params[1] <= FLT_MAX, "l1 %s: step %g", what, params[1]);
+		if (t % 4 == 0)
+			params[1] *= 0.2f;	/* rows that are cut */
+		check_l1_row(dim, params, what);
+	}
+}
+
+static void
+check_l1_training(void)
+{
+	const VqCodec *codec = vq_codec(VQ_L1CODE);
+	float		params[2];
+	double		e1 = 0;
+	double		sum = 0;
+
+	codec->train(NULL, 0, 64, params);
+	CHECK(params[1] > 0, "no sample: step %g", params[1]);
+	for (int d = 0; d < 64 * 64; d++)
+		x[d] = 5;
+	codec->train(x, 64, 64, params);
+	CHECK(params[0] == 5 && params[1] > 0, "one value: %g %g", params[0], params[1]);
+
+	/* lopsided values, two outliers: the range is that of the many */
+	for (int d = 0; d < VQ_BLOCK * 1024; d++)
+		x[d] = (float) (1 + fabs(normal()));
+	x[100] = 1e6f;
+	x[200] = NAN;
+	x[300] = -1e30f;
+	codec->train(x, VQ_BLOCK, 1024, params);
+	CHECK(params[0] >= 0.99 && params[0] < 1.05 && params[0] + 255 * params[1] > 3.9 &&
+		  params[0] + 255 * params[1] < 4.9, "l1: %g to %g", params[0], params[0] + 255 * params[1]);
+
+	/* on normal rows the bound is about one per cent */
+	for (int d = 0; d < VQ_BLOCK * 1024; d++)
+		x[d] = (float) normal();
+	codec->train(x, VQ_BLOCK, 1024, params);
+	for (int t = 0; t < 200; t++)
+	{
+		uint8_t		code[8 + 64];
+		float		f;
+
+		for (int d = 0; d < 64; d++)
+		{
+			x[d] = (float) normal();
+			y[d] = (float) normal();
+		}
+		check_l1_row(64, params, "normal");
+		codec->encode(x, NULL, 64, params, NULL, code);
+		memcpy(&f, code, sizeof(f));
+		e1 += f;
+		sum += vk->l1_f32(x, y, 64);
+	}
+	printf("l1: |x - x^| is %.4f of |x - y| on normal rows\n", e1 / sum);
+	CHECK(e1 / sum < 0.008, "l1: %.4f", e1 / sum);
 }
 
 static void
@@ -400,8 +535,15 @@ main(void)
 	check_table();
 	check_precision();
 	check_training();
-	check_awkward(20000);
-	vk_set_level(VK_SCALAR);
-	check_awkward(2000);
+	check_nested();
+	check_l1_training();
+	for (int level = VK_AVX512; level >= VK_SCALAR; level--)
+	{
+		/* the best level has most rounds, scalar as many as its time allows */
+		if (!vk_set_level((VkLevel) level))
+			continue;
+		check_awkward(level == (int) vk_best_level() ? 20000 : 2000);
+		check_l1(level == (int) vk_best_level() ? 10000 : 2000);
+	}
 	return unit_done();
 }

@@ -226,9 +226,9 @@ check_plane(const uint32_t *assign, const float *centre, int nlists)
 static void
 check_codecs(const uint32_t *assign, const float *centre)
 {
-	static const double most[] = {0, 0.02, 0.16, 0.2, 0.001};
+	static const double most[] = {0, 0.02, 0.16, 0.2, 0.001, 0.05};
 
-	for (int id = VQ_RABITQ8; id <= VQ_FLAT; id++)
+	for (int id = VQ_RABITQ8; id <= VQ_RABITQ6; id++)
 	{
 		const VqCodec *codec = vq_codec(id);
 		float		params[2] = {0, 0};
