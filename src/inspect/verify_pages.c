@@ -59,17 +59,23 @@ make_room(Verify *v)
 
 /* ---- one page ---- */
 
-/* The header alone; NULL if it is sound. */
+/* The header, and what it says to be unused; NULL if it is sound. */
 static const char *
 header_problem(Page page)
 {
 	PageHeader	header = (PageHeader) page;
 	const char *problem;
+	int			at;
 
 	if (!vs_page_ok(page, &problem))
 		return problem;
-	if (header->pd_lower != header->pd_upper || header->pd_upper != header->pd_special)
+	if (header->pd_lower < MAXALIGN(SizeOfPageHeaderData) || header->pd_lower > header->pd_upper ||
+		header->pd_upper != header->pd_special)
 		return "page header is damaged";
+	/* What is not in use is not logged either, and zero after replay. */
+	for (at = header->pd_lower; at < header->pd_upper; at++)
+		if (((char *) page)[at] != 0)
+			return "page has bytes where none are in use";
 	return NULL;
 }
 

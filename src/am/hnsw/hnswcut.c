@@ -34,14 +34,12 @@ typedef struct Rewrite
 } Rewrite;
 
 static void cut_page(HnswVacuum *v, int layer, BlockNumber blkno, Buffer buf);
-static bool cut_record(HnswVacuum *v, Rewrite *w, uint32 number);
+static bool cut_record(HnswVacuum *v, Rewrite *w);
 static void relink(HnswVacuum *v, int layer);
 static void repair(HnswVacuum *v, int layer, uint32 number);
 static void find_neighbours(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old);
-static void replace_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old,
-						 const HnswChoice *choice);
-static bool keep_edge(HnswVacuum *v, int layer, uint32 to, const HnswLayout *l, HnswNode old,
-					  const HnswChoice *choice, int *room);
+static void mend_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number,
+					  const HnswChoice *choice);
 static void note_edges(HnswVacuum *v, int layer, const HnswLayout *l, HnswNode node);
 static bool has_edge(const HnswLayout *l, HnswNode node, uint32 to);
 static uint32 edge_to(const HnswLayout *l, HnswNode node, int i);
@@ -106,7 +104,7 @@ cut_page(HnswVacuum *v, int side, BlockNumber blkno, Buffer buf)
 		}
 		hnsw_bit_set(&v->live[side], number);
 		rewrite_begin(&w, buf, slot, node);
-		short_list[slot] = !cut_record(v, &w, number);
+		short_list[slot] = !cut_record(v, &w);
 	}
 	rewrite_end(&w);
 	if (BufferIsValid(buf))
@@ -118,17 +116,21 @@ cut_page(HnswVacuum *v, int side, BlockNumber blkno, Buffer buf)
 	pfree(level);
 }
 
-/* Removes dead edges; false, and nothing done, if too few would be left. */
+/*
+ * Removes dead edges; false, and nothing done, if too few would be left. The few
+ * records of upper layers are the way to everywhere: none is left with a gap.
+ */
 static bool
-cut_record(HnswVacuum *v, Rewrite *w, uint32 number)
+cut_record(HnswVacuum *v, Rewrite *w)
 {
 	const HnswBits *dead = &v->dead[w->node->level > 0];
+	int			least = w->node->level > 0 ? w->l->slots : w->l->slots / 2;
 	int			ndead = 0;
 	int			i;
 
 	for (i = 0; i < w->node->nedges; i++)
 		ndead += hnsw_bit(dead, edge_to(w->l, w->node, i));
-	if (ndead > 0 && w->node->nedges - ndead < w->l->slots / 2)
+	if (ndead > 0 && w->node->nedges - ndead < least)
 		return false;
 	for (i = w->node->nedges - 1; ndead > 0 && i >= 0; i--)
 		if (hnsw_bit(dead, edge_to(w->l, w->node, i)))
@@ -186,7 +188,7 @@ repair(HnswVacuum *v, int layer, uint32 number)
 		hnsw_links_begin(&k, v->index, v->heap, v->m, old->code, v->record_cxt);
 		find_neighbours(v, &k, layer, number, old);
 		hnsw_links_choose(&k, layer, number, &choice);
-		replace_list(v, &k, layer, number, old, &choice);
+		mend_list(v, &k, layer, number, &choice);
 		hnsw_link_back(&k, layer, number, &choice);
 		if (choice.n > 0)
 			hnsw_bit_set(&v->linked[layer > 0], number);
@@ -216,16 +218,16 @@ find_neighbours(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode 
 }
 
 /*
- * Edges of the new list stay where they are, the others give way to what is
- * missing. What inserts have added since the record was read stays as well.
+ * Edges to living records stay: some lead far away, to where no search from here
+ * would have come. The dead ones give way to what was chosen, nearest first,
+ * and what was chosen also fills the list up.
  */
 static void
-replace_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old,
-			 const HnswChoice *choice)
+mend_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, const HnswChoice *choice)
 {
 	const HnswLayout *l = HNSW_LAYOUT(v->m, layer);
+	const HnswBits *dead = &v->dead[layer > 0];
 	Rewrite		w = {v->index, l};
-	int			room = l->slots - choice->n;
 	int			next = 0;
 	HnswNode	node;
 	Buffer		buf;
@@ -238,8 +240,7 @@ replace_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old
 	rewrite_begin(&w, buf, HNSW_SLOT(l, number), node);
 	for (i = 0; i <= w.node->nedges && i < l->slots; i++)
 	{
-		if (i < w.node->nedges &&
-			keep_edge(v, layer, edge_to(l, w.node, i), l, old, choice, &room))
+		if (i < w.node->nedges && !hnsw_bit(dead, edge_to(l, w.node, i)))
 			continue;
 		while (next < choice->n && has_edge(l, w.node, choice->to[next]->number))
 			next++;
@@ -254,21 +255,6 @@ replace_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old
 	rewrite_end(&w);
 	note_edges(v, layer, l, w.node);
 	UnlockReleaseBuffer(buf);
-}
-
-/* Whether an edge that is there stays: it was chosen, or it is young and there is room. */
-static bool
-keep_edge(HnswVacuum *v, int layer, uint32 to, const HnswLayout *l, HnswNode old,
-		  const HnswChoice *choice, int *room)
-{
-	int			i;
-
-	for (i = 0; i < choice->n; i++)
-		if (choice->to[i]->number == to)
-			return true;
-	if (hnsw_bit(&v->dead[layer > 0], to) || has_edge(l, old, to))
-		return false;
-	return (*room)-- > 0;
 }
 
 static void

@@ -7,8 +7,9 @@
  * A record has one row inline; further ones are in chunks that hang from it, the
  * newest first. All of it changes under the lock of the record's page, and the
  * record's count with it, in one WAL record. A chunk that loses its last row
- * leaves the chain at once, so every chunk of a chain has rows, and a page of
- * chunks that are all free becomes a free page.
+ * leaves the chain at once, so every chunk of a chain has rows; VACUUM moves the
+ * rows of a chunk to the one before where they fit. A page of chunks that are all
+ * free becomes a free page.
  */
 #include "postgres.h"
 
@@ -20,7 +21,20 @@
 #define PAGE_OF(chunk) ((BlockNumber) ((chunk) / HNSW_CHUNKS_PER_PAGE))
 #define SLOT_OF(chunk) ((int) ((chunk) % HNSW_CHUNKS_PER_PAGE))
 
-static bool same_vector(const HnswModel *m, const HnswMet *record, Page page, HnswNode *node);
+/* Where VACUUM stands in a chain. */
+typedef struct Chain
+{
+	Relation	index;
+	const HnswLayout *l;
+	Buffer		buf;			/* the record's page */
+	int			slot;
+	Buffer		prevbuf;		/* of the chunk before; invalid: there is none */
+	int			prev;
+	Buffer		chunkbuf;		/* may be the same */
+	int			chunk;
+} Chain;
+
+static bool same_vector(const HnswModel *m, const HnswMet *record, HnswNode node);
 static bool add_to_chunk(Relation index, Buffer buf, const HnswLayout *l, int slot,
 						 const VsTid *tid);
 static void add_chunk(Relation index, Relation heap, HnswModel *m, Buffer buf, int slot,
@@ -28,8 +42,7 @@ static void add_chunk(Relation index, Relation heap, HnswModel *m, Buffer buf, i
 static Buffer find_chunk(Relation index, Relation heap, HnswModel *m, uint32 head, int *chunk,
 						 bool *fresh);
 static int	free_chunk(Page page);
-static void vacuum_chunk(Relation index, Buffer buf, HnswNode node, Buffer prevbuf, int prev,
-						 Buffer chunkbuf, int at, const bool *gone);
+static bool vacuum_chunk(Chain *at, const bool *gone, int ngone);
 
 /* ---- adding ---- */
 
@@ -44,7 +57,7 @@ hnsw_add_row(Relation index, Relation heap, HnswModel *m, const HnswMet *record,
 									  BUFFER_LOCK_EXCLUSIVE, &buf);
 	HnswNode	node = HNSW_NODE(page, l, slot);
 
-	if (!same_vector(m, record, page, &node))
+	if (!same_vector(m, record, node))
 	{
 		UnlockReleaseBuffer(buf);
 		return false;
@@ -67,15 +80,13 @@ hnsw_add_row(Relation index, Relation heap, HnswModel *m, const HnswMet *record,
 
 /* The search saw it alive and with this code; its slot may have changed hands since. */
 static bool
-same_vector(const HnswModel *m, const HnswMet *record, Page page, HnswNode *node)
+same_vector(const HnswModel *m, const HnswMet *record, HnswNode node)
 {
-	Size		bytes = m->codec->bytes(m->dim);
-
-	if ((*node)->state != HNSW_LIVE || (*node)->v.hash != record->hash)
-		return false;
 	/* The part of the code on the first page: the hash has 64 bits. */
-	bytes = Min(bytes, VS_USABLE - offsetof(HnswNodeData, code));
-	return memcmp((*node)->code, record->code, bytes) == 0;
+	Size		bytes = Min(m->codec->bytes(m->dim), VS_USABLE - offsetof(HnswNodeData, code));
+
+	return node->state == HNSW_LIVE && node->v.hash == record->hash &&
+		memcmp(node->code, record->code, bytes) == 0;
 }
 
 /* Into the newest chunk; false if there is none or it is full. */
@@ -205,84 +216,97 @@ void
 hnsw_vacuum_chain(Relation index, Buffer buf, const HnswLayout *l, int slot,
 				  IndexBulkDeleteCallback callback, void *state, IndexBulkDeleteResult *stats)
 {
+	Chain		at = {index, l, buf, slot, InvalidBuffer};
 	uint32		number = HNSW_NUMBER(l, BufferGetBlockNumber(buf), slot);
-	HnswNode	node = HNSW_NODE(BufferGetPage(buf), l, slot);
-	uint32		chunk = node->u.rows;
-	Buffer		prevbuf = InvalidBuffer;
-	int			prev = 0;
+	uint32		next = HNSW_NODE(BufferGetPage(buf), l, slot)->u.rows;
 	ViWalk		walk = {0};
 
-	while (chunk != HNSW_NONE)
+	while (next != HNSW_NONE)
 	{
-		bool		same = BufferIsValid(prevbuf) && BufferGetBlockNumber(prevbuf) == PAGE_OF(chunk);
-		Buffer		chunkbuf = prevbuf;
-		int			at = SLOT_OF(chunk);
+		bool		same = BufferIsValid(at.prevbuf) &&
+			BufferGetBlockNumber(at.prevbuf) == PAGE_OF(next);
 		bool		gone[HNSW_CHUNK_ROWS];
 		int			ngone = 0;
-		bool		emptied;
 		HnswChunk	c;
 		int			i;
 
-		vi_walk(index, &walk, PAGE_OF(chunk), at);
-		if (PAGE_OF(chunk) == BufferGetBlockNumber(buf))
-			vi_broken_link(index, PAGE_OF(chunk));
+		vi_walk(index, &walk, PAGE_OF(next), SLOT_OF(next));
+		/* It would be locked twice. */
+		if (PAGE_OF(next) == BufferGetBlockNumber(buf))
+			vi_broken_link(index, PAGE_OF(next));
+		at.chunk = SLOT_OF(next);
+		at.chunkbuf = at.prevbuf;
 		if (!same)
-			vs_read(index, PAGE_OF(chunk), VS_HNSW_ROWS, BUFFER_LOCK_EXCLUSIVE, &chunkbuf);
-		c = HNSW_CHUNK(BufferGetPage(chunkbuf), at);
+			vs_read(index, PAGE_OF(next), VS_HNSW_ROWS, BUFFER_LOCK_EXCLUSIVE, &at.chunkbuf);
+		c = HNSW_CHUNK(BufferGetPage(at.chunkbuf), at.chunk);
 		if (c->node != number || c->n == 0 || c->n > HNSW_CHUNK_ROWS)
-			vi_broken_link(index, PAGE_OF(chunk));
-		chunk = c->next;
+			vi_broken_link(index, PAGE_OF(next));
+		next = c->next;
 		for (i = 0; i < c->n; i++)
 			ngone += gone[i] = hnsw_row_dead(&c->tid[i], callback, state);
-		emptied = ngone == c->n;
-		if (ngone > 0)
-		{
-			vacuum_chunk(index, buf, node, prevbuf, prev, chunkbuf, at, gone);
-			stats->tuples_removed += ngone;
-		}
-		if (emptied)
+		stats->tuples_removed += ngone;
+		if (vacuum_chunk(&at, gone, ngone))
 		{
 			if (!same)
-				UnlockReleaseBuffer(chunkbuf);
+				UnlockReleaseBuffer(at.chunkbuf);
 			continue;
 		}
-		if (BufferIsValid(prevbuf) && !same)
-			UnlockReleaseBuffer(prevbuf);
-		prevbuf = chunkbuf;
-		prev = at;
+		if (BufferIsValid(at.prevbuf) && !same)
+			UnlockReleaseBuffer(at.prevbuf);
+		at.prevbuf = at.chunkbuf;
+		at.prev = at.chunk;
 	}
-	if (BufferIsValid(prevbuf))
-		UnlockReleaseBuffer(prevbuf);
+	if (BufferIsValid(at.prevbuf))
+		UnlockReleaseBuffer(at.prevbuf);
 }
 
-/* Removes rows of one chunk; an empty one leaves the chain. prevbuf: of the chunk before, if any. */
-static void
-vacuum_chunk(Relation index, Buffer buf, HnswNode node, Buffer prevbuf, int prev,
-			 Buffer chunkbuf, int at, const bool *gone)
+/*
+ * Removes rows of one chunk. What is left moves to the chunk before if that has
+ * room for all of it; true: the chunk is empty and has left the chain.
+ */
+static bool
+vacuum_chunk(Chain *at, const bool *gone, int ngone)
 {
-	Size		offset = (char *) node - (char *) BufferGetPage(buf);
+	HnswChunk	c = HNSW_CHUNK(BufferGetPage(at->chunkbuf), at->chunk);
+	HnswChunk	before = NULL;
+	bool		leaves = ngone == c->n;
+	HnswChunk	to;
 	VsChange	change;
-	HnswChunk	c;
-	int			to = 0;
+	VsTid		stay[HNSW_CHUNK_ROWS];
+	int			n = 0;
 	int			i;
 
-	vs_change_begin(&change, index);
-	c = HNSW_CHUNK(vs_change_page(&change, chunkbuf, false), at);
-	node = (HnswNode) ((char *) vs_change_page(&change, buf, false) + offset);
+	if (BufferIsValid(at->prevbuf))
+	{
+		before = HNSW_CHUNK(BufferGetPage(at->prevbuf), at->prev);
+		leaves = leaves || before->n + c->n - ngone <= HNSW_CHUNK_ROWS;
+	}
+	if (ngone == 0 && !leaves)
+		return false;
 	for (i = 0; i < c->n; i++)
 		if (!gone[i])
-			c->tid[to++] = c->tid[i];
-	node->count -= Min(node->count, (uint32) (c->n - to));
-	c->n = to;
-	if (to == 0)
+			stay[n++] = c->tid[i];
+
+	vs_change_begin(&change, at->index);
+	HNSW_NODE(vs_change_page(&change, at->buf, false), at->l, at->slot)->count -= ngone;
+	c = HNSW_CHUNK(vs_change_page(&change, at->chunkbuf, false), at->chunk);
+	to = c;
+	if (leaves && before == NULL)
+		HNSW_NODE(vs_change_page(&change, at->buf, false), at->l, at->slot)->u.rows = c->next;
+	else if (leaves)
 	{
-		if (BufferIsValid(prevbuf))
-			HNSW_CHUNK(vs_change_page(&change, prevbuf, false), prev)->next = c->next;
-		else
-			node->u.rows = c->next;
-		memset(c, 0, sizeof(HnswChunkData));
+		to = HNSW_CHUNK(vs_change_page(&change, at->prevbuf, false), at->prev);
+		to->next = c->next;
 	}
+	if (leaves)
+		memset(c, 0, sizeof(HnswChunkData));
+	else
+		c->n = 0;
+	if (n > 0)
+		memcpy(&to->tid[to->n], stay, n * sizeof(VsTid));
+	to->n += n;
 	vs_change_commit(&change);
+	return leaves;
 }
 
 void
