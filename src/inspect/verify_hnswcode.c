@@ -242,21 +242,9 @@ verify_hnsw_code(Verify *v, const VerifyRow *row, const float *raw)
 	if (hnsw_prepare(m, raw, h->scratch, h->c, &norm) != VI_FINITE)
 		return;
 	error = m->codec->decode(node->code, m->zero, m->dim, m->params, h->x);
-	if (m->oc->metric == VQ_L1)
-	{
-		int			d;
-
-		for (off = slack = 0, d = 0; d < m->dim; d++)
-		{
-			off += fabs((double) h->c[d] - h->x[d]);
-			slack += fabs(h->c[d]);
-		}
-	}
-	else
-	{
-		off = sqrt(vk->l2sq_f32(h->c, h->x, m->dim));
-		slack = sqrt(vk->norm2_f32(h->c, m->dim)) + m->mean_norm;
-	}
+	/* The error is a Euclidean length whatever the metric. */
+	off = sqrt(vk->l2sq_f32(h->c, h->x, m->dim));
+	slack = sqrt(vk->norm2_f32(h->c, m->dim)) + m->mean_norm;
 	/* Not a number is wrong as well. */
 	if (!(off <= error * (1 + CODE_SLACK) + slack * CODE_SLACK))
 		verify_report(v->found, row->ref_blkno, row->ref_idx,
