@@ -26,6 +26,7 @@ static int	free_slot(Relation heap, const HnswLayout *l, Page page, bool *young)
 static void write_rest(Relation index, Relation heap, HnswPlace *p, const char *record);
 static void put_bytes(HnswEdit *e, Size at, const void *bytes, Size n);
 static Page rest_page(HnswEdit *e, int nr);
+static Buffer held_rest(const HnswEdit *e, BlockNumber blkno);
 
 /* ---- a slot ---- */
 
@@ -260,23 +261,43 @@ rest_page(HnswEdit *e, int nr)
 {
 	BlockNumber blkno = vs_opaque(BufferGetPage(e->head))->next;
 	Buffer		buf;
-	Page		page;
 	int			i;
 
 	for (i = 1; i < nr; i++)
 	{
 		if (blkno == InvalidBlockNumber)
 			vi_broken_link(e->index, blkno);
+		buf = held_rest(e, blkno);
+		if (BufferIsValid(buf))
+		{
+			blkno = vs_opaque(BufferGetPage(buf))->next;
+			continue;
+		}
 		/* Links of a record are final: the head's lock is enough to follow them. */
-		page = vs_read(e->index, blkno, VS_HNSW_REST, BUFFER_LOCK_SHARE, &buf);
-		blkno = vs_opaque(page)->next;
+		vs_read(e->index, blkno, VS_HNSW_REST, BUFFER_LOCK_SHARE, &buf);
+		blkno = vs_opaque(BufferGetPage(buf))->next;
 		UnlockReleaseBuffer(buf);
 	}
+	buf = held_rest(e, blkno);
+	if (BufferIsValid(buf))
+		return vs_change_page(e->change, buf, false);
 	if (blkno == InvalidBlockNumber || e->nrest == lengthof(e->rest))
 		vi_broken_link(e->index, blkno);
 	vs_read(e->index, blkno, VS_HNSW_REST, BUFFER_LOCK_EXCLUSIVE, &buf);
 	e->rest[e->nrest++] = buf;
 	return vs_change_page(e->change, buf, false);
+}
+
+/* The page if this edit has locked it already, which must not be done twice. */
+static Buffer
+held_rest(const HnswEdit *e, BlockNumber blkno)
+{
+	int			i;
+
+	for (i = 0; i < e->nrest; i++)
+		if (BufferGetBlockNumber(e->rest[i]) == blkno)
+			return e->rest[i];
+	return InvalidBuffer;
 }
 
 void
