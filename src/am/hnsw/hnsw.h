@@ -88,6 +88,9 @@ extern void hnsw_model_choose(HnswModel *m, const VecOpclass *oc, int dims, int 
  */
 extern void hnsw_first_row(HnswMetaData *meta, const HnswModel *m, const float *raw);
 
+/* Parameters of the L1 codec from n numbers, too few to tell the range of what will come. */
+extern void hnsw_few_rows(float *params, Size n, const float *x);
+
 /* For HnswMetaData.build_id. */
 extern uint64 hnsw_random_id(void);
 

@@ -36,6 +36,9 @@
 /* Any fixed number will do: equal tables give equal indexes. */
 #define BUILD_SEED 0x76656370
 
+/* Fewer do not tell the range of the rows to come. */
+#define FEW_ROWS 32
+
 /* Equal vectors by hash. */
 typedef struct HashEntry
 {
@@ -175,7 +178,9 @@ learn(HnswBuild *b)
 	{
 		rows = MemoryContextAllocHuge(b->cxt, sizeof(float) * VI_PROBE_ROWS * m->dims);
 		n = vi_probe_rows(b->heap, b->index, b->info, m->oc, m->dims, &random, rows);
-		if (n > 0 && m->codec->train)
+		if (n > 0 && m->codec->train && n < FEW_ROWS)
+			hnsw_few_rows(m->params, n * m->dims, rows);
+		else if (n > 0 && m->codec->train)
 			m->codec->train(rows, n, m->dims, m->params);
 		if (m->oc->metric != VQ_L1)
 			for (i = 0; i < n; i++)

@@ -223,22 +223,29 @@ hnsw_model_mean(HnswModel *m)
 		vm_rotate(&m->rot, m->mean, NULL, m->mean_rot);
 }
 
-/* L1 codes cover this many times the first row's range on both sides of 0. */
-#define FIRST_RANGE 4
+/* L1 codes of an index that has seen few rows cover this many times their range about 0. */
+#define FEW_RANGE 4
+
+void
+hnsw_few_rows(float *params, Size n, const float *x)
+{
+	float		most = 0;
+	Size		i;
+
+	for (i = 0; i < n; i++)
+		most = Max(most, fabsf(x[i]));
+	params[0] = -FEW_RANGE * (most > 0 ? most : 1);
+	params[1] = -2 * params[0] / 255;
+}
 
 void
 hnsw_first_row(HnswMetaData *meta, const HnswModel *m, const float *raw)
 {
 	double		norm = sqrt(vk->norm2_f32(raw, m->dims));
-	float		most = 0;
-	int			d;
 
-	for (d = 0; d < m->dims; d++)
-		most = Max(most, fabsf(raw[d]));
 	meta->unit = m->oc->normalise || norm == 0 ? 1 : (float) norm;
 	meta->max_norm = (float) norm;
-	meta->params[0] = -FIRST_RANGE * (most > 0 ? most : 1);
-	meta->params[1] = -2 * meta->params[0] / 255;
+	hnsw_few_rows(meta->params, m->dims, raw);
 	meta->build_id = hnsw_random_id();
 }
 
