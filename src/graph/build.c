@@ -34,6 +34,7 @@ typedef struct BackEdge
 	uint32_t	layer;
 	float		dist;
 	uint32_t	source;
+	uint32_t	pruner;			/* as vg_list_judge says */
 } BackEdge;
 
 typedef struct Build
@@ -49,20 +50,26 @@ typedef struct Build
 	size_t		batch;			/* order[inserted ...] being inserted */
 	VgWalk	   *walks;			/* one a thread */
 	VgLinker   *linkers;
-	BackEdge   *back;
+	BackEdge   *found;			/* of the batch's rows, each with room for all its edges */
+	size_t	   *found_at;		/* [batch + 1] a row's part of `found` */
+	uint32_t   *nfound;			/* [batch] */
+	BackEdge   *back;			/* the same by bucket */
 	size_t		start[BUCKETS + 1]; /* a bucket's part of `back` */
 	size_t		from;			/* first item of the slice under way */
 	size_t		slice;			/* items of the next one */
 } Build;
 
+static size_t next_batch(const Build *b, size_t inserted);
 static void alloc_graph(Build *b);
 static void alloc_threads(Build *b);
 static void parallel(Build *b, size_t n, VmParBody body, bool rows);
+static void place_batch(Build *b);
 static void insert_body(void *arg, int thread, size_t from, size_t to);
-static void insert_row(Build *b, VgWalk *w, VgLinker *l, uint32_t row);
+static void insert_row(Build *b, VgWalk *w, VgLinker *l, size_t i);
+static void judge_back_edges(Build *b, const VgWalk *w, size_t i, int layer,
+							 const VgList *list);
 static void collect_back_edges(Build *b);
 static void link_body(void *arg, int thread, size_t from, size_t to);
-static void scan_batch(Build *b, size_t *next, bool place);
 static int	compare_back(const void *a, const void *b);
 static VgList list_of(const Build *b, uint32_t row, int layer);
 static size_t bucket_of(uint32_t target);
@@ -88,7 +95,10 @@ vg_build(const VmEnv *env, const VgRows *rows, const VgBuildOptions *o, VgGraph 
 	b.inserted = 1;
 	while (b.inserted < rows->n)
 	{
-		b.batch = vg_plan_batch(b.inserted, rows->n);
+		if (o->paused && rows->n - b.inserted == o->pause)
+			o->paused(o->arg, g, b.order + b.inserted, o->pause);
+		b.batch = next_batch(&b, b.inserted);
+		place_batch(&b);
 		parallel(&b, b.batch, insert_body, true);
 		collect_back_edges(&b);
 		parallel(&b, BUCKETS, link_body, false);
@@ -96,6 +106,16 @@ vg_build(const VmEnv *env, const VgRows *rows, const VgBuildOptions *o, VgGraph 
 	}
 	if (o->progress)
 		o->progress(o->arg, b.inserted);
+}
+
+/* Rows of the batch after `inserted` rows; one begins where the pause is. */
+static size_t
+next_batch(const Build *b, size_t inserted)
+{
+	size_t		rest = b->g->n - inserted;
+	size_t		batch = vg_plan_batch(inserted, b->g->n);
+
+	return rest > b->o->pause ? VP_MIN(batch, rest - b->o->pause) : batch;
 }
 
 /* ---- memory ---- */
@@ -106,14 +126,14 @@ vg_build_bytes(size_t n, int dim, const VgBuildOptions *o, int nthreads)
 	size_t		m = (size_t) o->m;
 	size_t		edges = n * 2 * m + vg_plan_upper(n, o->m) * m;
 	size_t		batch = vg_plan_batch(n, 2 * n + 1);
-	size_t		back = batch * 2 * m + vg_plan_upper(batch, o->m) * m;
+	size_t		back = 2 * (batch * 2 * m + vg_plan_upper(batch, o->m) * m);
 	size_t		thread = sizeof(VgWalk) + sizeof(VgLinker) +
 		vg_walk_bytes(o->m, dim, o->ef_construction) +
 		vg_linker_bytes(o->m, dim, o->ef_construction);
 
 	return edges * (sizeof(uint32_t) + sizeof(float)) +
 		n * (2 * sizeof(uint32_t) + sizeof(uint8_t)) +
-		back * sizeof(BackEdge) + thread * (size_t) VP_MAX(nthreads, 1);
+		back * sizeof(BackEdge) + batch * 2 * sizeof(size_t) + thread * (size_t) VP_MAX(nthreads, 1);
 }
 
 static void *
@@ -147,7 +167,11 @@ alloc_graph(Build *b)
 	b->upper_dists = get(b, upper, sizeof(float));
 	memset(g->base, 0xff, g->n * 2 * m * sizeof(uint32_t));
 	memset(g->upper, 0xff, upper * sizeof(uint32_t));
-	b->back = get(b, most_back_edges(b), sizeof(BackEdge));
+	upper = most_back_edges(b);
+	b->found = get(b, upper, sizeof(BackEdge));
+	b->back = get(b, upper, sizeof(BackEdge));
+	b->found_at = get(b, vg_plan_batch(g->n, 2 * g->n + 1), sizeof(size_t));
+	b->nfound = get(b, vg_plan_batch(g->n, 2 * g->n + 1), sizeof(uint32_t));
 }
 
 /* Edges of the largest batch, which is one of the last, if all lists are full. */
@@ -161,7 +185,7 @@ most_back_edges(const Build *b)
 	{
 		size_t		edges;
 
-		batch = vg_plan_batch(done, b->g->n);
+		batch = next_batch(b, done);
 		edges = batch * 2;
 		for (size_t i = done; i < done + batch; i++)
 			edges += b->g->level[b->order[i]];
@@ -229,21 +253,35 @@ clock_ns(void)
 
 /* ---- a batch's own lists ---- */
 
+/* Room for the reverse edges that each row of the batch may ask for. */
+static void
+place_batch(Build *b)
+{
+	size_t		at = 0;
+
+	for (size_t i = 0; i < b->batch; i++)
+	{
+		b->found_at[i] = at;
+		at += ((size_t) b->g->level[b->order[b->inserted + i]] + 2) * (size_t) b->g->m;
+	}
+}
+
 static void
 insert_body(void *arg, int thread, size_t from, size_t to)
 {
 	Build	   *b = arg;
 
-	for (size_t i = from; i < to; i++)
-		insert_row(b, &b->walks[thread], &b->linkers[thread],
-				   b->order[b->inserted + b->from + i]);
+	for (size_t i = b->from + from; i < b->from + to; i++)
+		insert_row(b, &b->walks[thread], &b->linkers[thread], i);
 }
 
 static void
-insert_row(Build *b, VgWalk *w, VgLinker *l, uint32_t row)
+insert_row(Build *b, VgWalk *w, VgLinker *l, size_t i)
 {
+	uint32_t	row = b->order[b->inserted + i];
 	int			level = b->g->level[row];
 
+	b->nfound[i] = 0;
 	vg_walk_begin(w, vg_row(b->rows, row));
 	for (int layer = b->g->top; layer >= 0; layer--)
 	{
@@ -253,7 +291,28 @@ insert_row(Build *b, VgWalk *w, VgLinker *l, uint32_t row)
 			VgList		list = list_of(b, row, layer);
 
 			vg_list_fill(l, &list, w->pool, w->npool);
+			judge_back_edges(b, w, i, layer, &list);
 		}
+	}
+}
+
+/*
+ * Done here and not when they are added, as the rows that matter have just been
+ * compared and lie in a cache. Most edges end here.
+ */
+static void
+judge_back_edges(Build *b, const VgWalk *w, size_t i, int layer, const VgList *list)
+{
+	BackEdge   *found = b->found + b->found_at[i];
+
+	for (int e = 0; e < list->most && list->ids[e] != VG_NONE; e++)
+	{
+		VgList		target = list_of(b, list->ids[e], layer);
+		BackEdge	edge = {list->ids[e], (uint32_t) layer, fabsf(list->dists[e]),
+			b->order[b->inserted + i], VG_NONE};
+
+		if (vg_list_judge(b->rows, &w->query, &target, edge.source, edge.dist, &edge.pruner))
+			found[b->nfound[i]++] = edge;
 	}
 }
 
@@ -272,7 +331,7 @@ list_of(const Build *b, uint32_t row, int layer)
 
 /* ---- reverse edges ---- */
 
-/* Two passes over the batch's lists: how many to each bucket, then where. */
+/* Sorts what was found by bucket: first how many to each, then where. */
 static void
 collect_back_edges(Build *b)
 {
@@ -280,7 +339,9 @@ collect_back_edges(Build *b)
 	size_t		sum = 0;
 
 	memset(next, 0, sizeof(next));
-	scan_batch(b, next, false);
+	for (size_t i = 0; i < b->batch; i++)
+		for (uint32_t e = 0; e < b->nfound[i]; e++)
+			next[bucket_of(b->found[b->found_at[i] + e].target)]++;
 	for (int i = 0; i < BUCKETS; i++)
 	{
 		b->start[i] = sum;
@@ -288,26 +349,12 @@ collect_back_edges(Build *b)
 		next[i] = b->start[i];
 	}
 	b->start[BUCKETS] = sum;
-	scan_batch(b, next, true);
-}
-
-/* Advances next[] by the edges to each bucket; places them where it points. */
-static void
-scan_batch(Build *b, size_t *next, bool place)
-{
-	for (size_t i = b->inserted; i < b->inserted + b->batch; i++)
-		for (int layer = 0; layer <= b->g->level[b->order[i]]; layer++)
+	for (size_t i = 0; i < b->batch; i++)
+		for (uint32_t e = 0; e < b->nfound[i]; e++)
 		{
-			VgList		list = list_of(b, b->order[i], layer);
+			const BackEdge *edge = &b->found[b->found_at[i] + e];
 
-			for (int e = 0; e < list.most && list.ids[e] != VG_NONE; e++)
-			{
-				size_t		at = next[bucket_of(list.ids[e])]++;
-
-				if (place)
-					b->back[at] = (BackEdge) {list.ids[e], (uint32_t) layer,
-						fabsf(list.dists[e]), b->order[i]};
-			}
+			b->back[next[bucket_of(edge->target)]++] = *edge;
 		}
 }
 
@@ -325,15 +372,20 @@ link_body(void *arg, int thread, size_t from, size_t to)
 
 	for (size_t i = b->from + from; i < b->from + to; i++)
 	{
-		size_t		end = b->start[i + 1];
+		BackEdge   *bucket = b->back + b->start[i];
+		size_t		n = b->start[i + 1] - b->start[i];
+		bool		changed = false;
 
-		qsort(b->back + b->start[i], end - b->start[i], sizeof(BackEdge), compare_back);
-		for (size_t e = b->start[i]; e < end; e++)
+		qsort(bucket, n, sizeof(BackEdge), compare_back);
+		for (size_t e = 0; e < n; e++)
 		{
-			const BackEdge *back = &b->back[e];
-			VgList		list = list_of(b, back->target, (int) back->layer);
+			const BackEdge *edge = &bucket[e];
+			VgList		list = list_of(b, edge->target, (int) edge->layer);
 
-			vg_list_add(&b->linkers[thread], &list, back->source, back->dist);
+			if (e == 0 || edge->target != edge[-1].target || edge->layer != edge[-1].layer)
+				changed = false;
+			changed |= vg_list_add(&b->linkers[thread], &list, edge->source, edge->dist,
+								   edge->pruner, changed);
 		}
 	}
 }

@@ -120,6 +120,13 @@ typedef struct VgBuildOptions
 	int			ef_construction;
 	/* called in the main thread between slices with the rows inserted so far; may be NULL */
 	void		(*progress) (void *arg, size_t done);
+	/*
+	 * Called once in the main thread, before the last `pause` rows (numbers
+	 * rest[0 .. pause - 1]) go in: the graph is whole without them, and they
+	 * are not in it. May be NULL.
+	 */
+	void		(*paused) (void *arg, const VgGraph *g, const uint32_t *rest, size_t pause);
+	size_t		pause;			/* less than the number of rows */
 	void	   *arg;
 } VgBuildOptions;
 

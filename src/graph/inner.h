@@ -127,8 +127,20 @@ void		vg_linker_init(VgLinker *l, const VgRows *rows, int m, int ef, void *memor
 /* Fills an empty list from candidates, ascending by (dist, id). */
 void		vg_list_fill(VgLinker *l, VgList *list, const VgKey *cand, int n);
 
-/* Adds one edge. */
-void		vg_list_add(VgLinker *l, VgList *list, uint32_t id, float dist);
+/*
+ * What adding an edge to row `id`, the query, would come to, without doing so:
+ * whether it would change the list, and which kept edge would stand against
+ * keeping it (VG_NONE: none).
+ */
+bool		vg_list_judge(const VgRows *rows, const VgQuery *q, const VgList *list, uint32_t id,
+						  float dist, uint32_t *pruner);
+
+/*
+ * Adds an edge that was judged before the list `changed`; returns whether the
+ * list is another now.
+ */
+bool		vg_list_add(VgLinker *l, VgList *list, uint32_t id, float dist, uint32_t pruner,
+						bool changed);
 
 /* ---- what is known before the first row goes in (plan.c) ---- */
 

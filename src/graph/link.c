@@ -17,6 +17,9 @@
 static float pair_distance(void *arg, uint32_t a, uint32_t b);
 static float between(VgLinker *l, uint32_t a, uint32_t b);
 static bool keeps(VgLinker *l, const VgList *list, int before, uint32_t id, float dist);
+static int	position(const VgList *list, int count, uint32_t id, float dist);
+static bool has_place(const VgList *list, int count, int at, bool kept);
+static bool keeps_edge(const VgList *list, int before, uint32_t id);
 static void revise(VgLinker *l, VgList *list, int at, int count);
 static void copy_edges(VgList *to, int to_at, const VgList *from, int from_at, int n);
 static int	list_count(const VgList *list);
@@ -100,22 +103,39 @@ between(VgLinker *l, uint32_t a, uint32_t b)
 
 /* ---- one edge more ---- */
 
-void
-vg_list_add(VgLinker *l, VgList *list, uint32_t id, float dist)
+bool
+vg_list_judge(const VgRows *rows, const VgQuery *q, const VgList *list, uint32_t id, float dist,
+			  uint32_t *pruner)
+{
+	int			count = list_count(list);
+	int			at = position(list, count, id, dist);
+
+	*pruner = VG_NONE;
+	for (int i = 0; i < at; i++)
+		if (!signbit(list->dists[i]) &&
+			vg_near(rows, q, vg_row(rows, list->ids[i])) < dist)
+		{
+			*pruner = list->ids[i];
+			break;
+		}
+	return has_place(list, count, at, *pruner == VG_NONE);
+}
+
+bool
+vg_list_add(VgLinker *l, VgList *list, uint32_t id, float dist, uint32_t pruner, bool changed)
 {
 	VgList		wide = {l->ids, l->dists, list->most + 1};
 	int			count = list_count(list);
-	int			at = count;
+	int			at = position(list, count, id, dist);
 	int			drop;
 	bool		kept;
 
-	while (at > 0 && vg_key(dist, id) < vg_key(fabsf(list->dists[at - 1]), list->ids[at - 1]))
-		at--;
-	kept = keeps(l, list, at, id, dist);
-	/* It would be dropped at once. */
-	if (count == list->most && (kept ? at == count && last_filler(list, count) < 0 :
-								last_filler(list, count) < at))
-		return;
+	if (pruner != VG_NONE && keeps_edge(list, at, pruner))
+		kept = false;
+	else
+		kept = (pruner == VG_NONE && !changed) || keeps(l, list, at, id, dist);
+	if (!has_place(list, count, at, kept))
+		return false;
 	copy_edges(&wide, 0, list, 0, at);
 	wide.ids[at] = id;
 	wide.dists[at] = kept ? dist : -dist;
@@ -134,6 +154,37 @@ vg_list_add(VgLinker *l, VgList *list, uint32_t id, float dist)
 	copy_edges(list, 0, &wide, 0, drop);
 	if (drop < count)
 		copy_edges(list, drop, &wide, drop + 1, count - drop);
+	return true;
+}
+
+/* Where a new edge belongs. */
+static int
+position(const VgList *list, int count, uint32_t id, float dist)
+{
+	int			at = count;
+
+	while (at > 0 && vg_key(dist, id) < vg_key(fabsf(list->dists[at - 1]), list->ids[at - 1]))
+		at--;
+	return at;
+}
+
+/* Whether an edge that comes in at `at` would not be the one to go. */
+static bool
+has_place(const VgList *list, int count, int at, bool kept)
+{
+	if (count < list->most)
+		return true;
+	return kept ? at < count || last_filler(list, count) >= 0 : last_filler(list, count) >= at;
+}
+
+/* Whether a row is a kept edge among the first `before`. */
+static bool
+keeps_edge(const VgList *list, int before, uint32_t id)
+{
+	for (int i = 0; i < before; i++)
+		if (list->ids[i] == id)
+			return !signbit(list->dists[i]);
+	return false;
 }
 
 /* Whether no kept edge of the first `before` is nearer to the row than the node is. */

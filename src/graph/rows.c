@@ -14,14 +14,18 @@
 void
 vg_query(const VgRows *rows, const VgRow *row, int8_t *s, VgQuery *q)
 {
+	const uint8_t *VP_RESTRICT u = row->u;
+	int8_t	   *VP_RESTRICT signed_u = s;
+	int			dim = rows->dim;	/* bytes may alias anything: read once */
+
 	q->row = row;
 	q->s = s;
 	q->ssum = 0;
 	if (rows->space == VG_L1)
 		return;
-	for (int d = 0; d < rows->dim; d++)
-		s[d] = (int8_t) (row->u[d] ^ 0x80);
-	q->ssum = row->sum - 128 * rows->dim;
+	for (int d = 0; d < dim; d++)
+		signed_u[d] = (int8_t) (u[d] ^ 0x80);
+	q->ssum = row->sum - 128 * dim;
 }
 
 float

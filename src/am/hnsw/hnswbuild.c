@@ -443,7 +443,14 @@ report_progress(void *arg, size_t done)
 static void
 build_graph(HnswBuild *b)
 {
-	VgBuildOptions o = {b->m->m, b->m->ef_construction, report_progress, b};
+	VgBuildOptions o = {
+		.m = b->m->m,
+		.ef_construction = b->m->ef_construction,
+		.progress = report_progress,
+		.paused = hnsw_calibrate,
+		.pause = hnsw_calibration_rows(b->rows.n),
+		.arg = b
+	};
 
 	if (b->heap != NULL)
 	{
@@ -451,6 +458,8 @@ build_graph(HnswBuild *b)
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows.n);
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
 	}
+	if (o.pause == 0)
+		o.paused = NULL;
 	vg_build(&b->env, &b->rows, &o, &b->graph);
 }
 
