@@ -44,6 +44,7 @@ static bool leads_into(Verify *v, const Part *part, BlockNumber blkno);
 static void check_page(Verify *v, const Part *part, BlockNumber blkno);
 static void check_record(Verify *v, const Part *part, BlockNumber blkno, int slot, HnswNode node);
 static const uint8 *part_code(Verify *v, const Part *part, uint32 number);
+static bool near_itself(const HnswModel *m, const float *x, HnswNode node);
 
 void
 verify_hnsw_edges(Verify *v)
@@ -246,7 +247,21 @@ verify_hnsw_code(Verify *v, const VerifyRow *row, const float *raw)
 	off = sqrt(vk->l2sq_f32(h->c, h->x, m->dim));
 	slack = sqrt(vk->norm2_f32(h->c, m->dim)) + m->mean_norm;
 	/* Not a number is wrong as well. */
-	if (!(off <= error * (1 + CODE_SLACK) + slack * CODE_SLACK))
+	if (!(off <= error * (1 + CODE_SLACK) + slack * CODE_SLACK) || !near_itself(m, h->c, node))
 		verify_report(v->found, row->ref_blkno, row->ref_idx,
 					  "code of row " TID_FORMAT " does not fit its vector", TID_ARGS(&row->tid));
+}
+
+/* The bounds of an l1 code rest on another error: it must allow the row x to be at distance 0. */
+static bool
+near_itself(const HnswModel *m, const float *x, HnswNode node)
+{
+	HnswQuery	q;
+	VqBound		bound;
+
+	if (m->oc->metric != VQ_L1)
+		return true;
+	hnsw_query(m, x, CurrentMemoryContext, &q);
+	m->codec->bound(&q.point, node->code, m->dim, m->params, m->oc->metric, &bound);
+	return bound.lo <= 0;
 }
