@@ -203,7 +203,8 @@ struct VgSearch
 	VpHeapItem *queue;			/* unexpanded, nearest first */
 	size_t		nqueue;
 	size_t		queue_cap;
-	VpHeapItem *far;			/* unexpanded, beyond W's worst when met */
+	float		limit;			/* what is met beyond goes to `far` */
+	VpHeapItem *far;			/* unexpanded, not wanted when met */
 	size_t		nfar;
 	size_t		far_cap;
 	VpHeapItem *w;				/* max-heap (negated keys) of the ef best */

@@ -13,7 +13,9 @@
  *
  * A node may be met from several neighbours, each with its own estimate; it is
  * queued again when a better one comes, and the older entry is skipped when it
- * is popped. What is met beyond W's worst goes to `far`, unsorted.
+ * is popped. What is met beyond W's worst goes to `far`, unsorted, and so does,
+ * while W is not full, the farther part of a queue much longer than W: it is
+ * looked at again before the search ends.
  */
 #include "graph/graph.h"
 
@@ -22,6 +24,7 @@
 
 #define FIRST_SEEN 2048			/* slots; some 1,000 nodes are met at ef 40 */
 #define FIRST_ITEMS 256
+#define QUEUE_SPARE 64			/* beyond 2 ef, the farther half of the queue waits */
 
 static void expand(VgSearch *s, uint32_t node, size_t ef);
 static void offer(VgSearch *s, uint32_t node, float est, float worst);
@@ -29,7 +32,9 @@ static void enqueue(VgSearch *s, uint32_t node, float est);
 static float w_worst(const VgSearch *s, size_t ef);
 static void w_add(VgSearch *s, size_t ef, float dist, uint32_t at);
 static void w_refill(VgSearch *s, size_t ef);
-static void near_from_far(VgSearch *s, float worst);
+static void near_from_far(VgSearch *s, float limit);
+static void put_off(VgSearch *s);
+static float mean_key(const VpHeapItem *items, size_t n);
 static VgSeen *seen_slot(const VgSearch *s, uint32_t node);
 static void seen_grow(VgSearch *s);
 static void push(VgSearch *s, VpHeapItem **items, size_t *n, size_t *cap);
@@ -39,6 +44,7 @@ vg_search_begin(VgSearch *s, const VgAccess *access)
 {
 	memset(s, 0, sizeof(*s));
 	s->access = *access;
+	s->limit = INFINITY;
 	s->ids = access->alloc(access->arg, sizeof(uint32_t) * (size_t) access->most);
 	s->ests = access->alloc(access->arg, sizeof(float) * (size_t) access->most);
 	seen_grow(s);
@@ -57,20 +63,23 @@ vg_search_run(VgSearch *s, size_t ef)
 	near_from_far(s, w_worst(s, ef));
 	for (;;)
 	{
+		float		worst = w_worst(s, ef);
 		VpHeapItem	next;
 		VgSeen	   *slot;
 
-		if (s->nqueue == 0)
+		if (s->nqueue == 0 || s->queue[0].key > worst)
 		{
-			if (s->nfar == 0)
+			if (s->nqueue == 0 && s->nfar == 0)
 				return false;
-			if (s->nw >= ef)
+			/* What was put off with a smaller limit may be wanted by now. */
+			if (s->limit < worst)
+				near_from_far(s, worst == INFINITY ? mean_key(s->far, s->nfar) : worst);
+			else if (s->nqueue == 0 && worst == INFINITY)
+				near_from_far(s, INFINITY);
+			else
 				return true;
-			near_from_far(s, INFINITY);
 			continue;
 		}
-		if (s->queue[0].key > w_worst(s, ef))
-			return true;
 		next = vp_heap_pop(s->queue, &s->nqueue);
 		slot = seen_slot(s, next.item);
 		if (slot->est != next.key)
@@ -79,6 +88,8 @@ vg_search_run(VgSearch *s, size_t ef)
 		if (s->nqueue > 0 && s->access.prefetch)
 			s->access.prefetch(s->access.arg, s->queue[0].item);
 		expand(s, next.item, ef);
+		if (s->nqueue > 2 * ef + QUEUE_SPARE)
+			put_off(s);
 	}
 }
 
@@ -119,7 +130,7 @@ expand(VgSearch *s, uint32_t node, size_t ef)
 	s->expanded[s->nexpanded].dist = own;
 	s->expanded[s->nexpanded].node = node;
 	w_add(s, ef, own, (uint32_t) s->nexpanded++);
-	worst = w_worst(s, ef);
+	worst = VP_MIN(w_worst(s, ef), s->limit);
 	for (int i = 0; i < n; i++)
 		offer(s, s->ids[i], s->ests[i], worst);
 }
@@ -223,21 +234,68 @@ w_refill(VgSearch *s, size_t ef)
 		w_add(s, ef, s->expanded[i].dist, (uint32_t) i);
 }
 
+/* Queues what is within the limit, which holds for what is met from now on. */
 static void
-near_from_far(VgSearch *s, float worst)
+near_from_far(VgSearch *s, float limit)
 {
 	size_t		kept = 0;
 
+	s->limit = limit;
 	for (size_t i = 0; i < s->nfar; i++)
 	{
 		VpHeapItem	item = s->far[i];
 
-		if (item.key <= worst)
+		if (item.key <= limit)
 			enqueue(s, item.item, item.key);
 		else
 			s->far[kept++] = item;
 	}
 	s->nfar = kept;
+}
+
+/* The farther half of a long queue waits in `far`, and so does what is met beyond. */
+static void
+put_off(VgSearch *s)
+{
+	float		limit = mean_key(s->queue, s->nqueue);
+	size_t		n = s->nqueue;
+	size_t		kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		VpHeapItem	item = s->queue[i];
+
+		if (item.key <= limit)
+		{
+			s->queue[kept++] = item;
+			continue;
+		}
+		/* To be queued again, it must not look as if it were. */
+		if (seen_slot(s, item.item)->est != item.key)
+			continue;
+		seen_slot(s, item.item)->est = INFINITY;
+		push(s, &s->far, &s->nfar, &s->far_cap);
+		s->far[s->nfar++] = item;
+	}
+	s->nqueue = kept;
+	vp_heap_build(s->queue, kept);
+	s->limit = VP_MIN(s->limit, limit);
+}
+
+/* Of the finite ones. */
+static float
+mean_key(const VpHeapItem *items, size_t n)
+{
+	double		sum = 0;
+	size_t		count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (items[i].key < INFINITY)
+		{
+			sum += items[i].key;
+			count++;
+		}
+	return count == 0 ? INFINITY : nextafterf((float) (sum / (double) count), INFINITY);
 }
 
 /* ---- what has been met ---- */
