@@ -33,6 +33,7 @@ vs_read_hinted(Relation rel, VsHints *hints, BlockNumber blkno, VsKind kind,
 		vecpg_read_recent(rel, blkno, hints->buf[blkno]))
 	{
 		*buf = hints->buf[blkno];
+		pgstat_count_buffer_read(rel);
 		pgstat_count_buffer_hit(rel);
 		LockBuffer(*buf, mode);
 		return BufferGetPage(*buf);
