@@ -176,7 +176,7 @@ look_at_page(Verify *v, BlockNumber blkno, Page page)
 			look_at_rows(v, blkno, page);
 			break;
 		case VS_HNSW_REST:
-			break;				/* read by its links; what no record has is free */
+			break;				/* read by its links */
 		case VS_HNSW_MODEL:
 			if (blkno < h->meta.model_blkno || blkno - h->meta.model_blkno >= h->meta.model_pages)
 				verify_report(v->found, blkno, -1, "model page is not among the model's pages");
@@ -283,6 +283,9 @@ look_at_record(Verify *v, int layer, BlockNumber blkno, int slot, HnswNode node,
 	seen->edges = MemoryContextAlloc(v->cxt, sizeof(uint32) * (seen->nedges + 1));
 	for (i = 0; i < seen->nedges; i++)
 		memcpy(&seen->edges[i], HNSW_EDGE(l, node, i), sizeof(uint32));
+	if (node->state == HNSW_DEAD && layer == 0 &&
+		(node->count > 0 || node->u.rows != HNSW_NONE || !vs_tid_empty(&node->tid)))
+		verify_report(v->found, blkno, slot, "record is dead, but has rows");
 	if (node->state != HNSW_LIVE)
 		return;
 	h->top = Max(h->top, node->level);

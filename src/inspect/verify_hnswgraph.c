@@ -33,6 +33,7 @@ typedef struct Walk
 	Size		cap;
 } Walk;
 
+static void check_rest_pages(Verify *v);
 static void for_all(Verify *v, void (*check) (Verify *v, int layer, uint32 number, VerifyNode *n));
 static void check_record(Verify *v, int layer, uint32 number, VerifyNode *n);
 static void check_edges(Verify *v, int layer, uint32 number, const VerifyNode *n);
@@ -46,10 +47,49 @@ static void reach(Verify *v, Walk *walk, int layer, uint32 number);
 void
 verify_hnsw_graph(Verify *v)
 {
+	check_rest_pages(v);
 	for_all(v, check_record);
 	find_lost_chunks(v);
 	if (check_entry(v))
 		check_reached(v);
+}
+
+/*
+ * Pages that go on with a record are one record's. A record that lacks some is
+ * reported where it is read; a slot without record may, and what no first page
+ * leads to is free.
+ */
+static void
+check_rest_pages(Verify *v)
+{
+	VerifyHnsw *h = v->state;
+	BlockNumber head;
+	int			nr;
+
+	for (head = HNSW_META_BLKNO + 1; head < v->npages; head++)
+	{
+		int			kind = v->pages[head].kind;
+		const HnswLayout *l = HNSW_LAYOUT(h->m, kind == VS_HNSW_UPPER);
+		BlockNumber blkno = v->pages[head].next;
+
+		CHECK_FOR_INTERRUPTS();
+		if (kind != (int) l->kind)
+			continue;
+		for (nr = 2; blkno < v->npages && v->pages[blkno].kind == VS_HNSW_REST; nr++)
+		{
+			if (nr > l->npages)
+				verify_report(v->found, head, 0, "record goes on after its %d pages", l->npages);
+			else if (v->pages[blkno].reached)
+				verify_report(v->found, head, 0, "page %d of the record, block %u, is another's", nr, blkno);
+			else
+			{
+				v->pages[blkno].reached = true;
+				blkno = v->pages[blkno].next;
+				continue;
+			}
+			break;
+		}
+	}
 }
 
 static void

@@ -1,21 +1,18 @@
-# 010_corrupt_pages.pl -- damaged index pages give errors or findings, never a crash or a hang
+# 010_corrupt_pages.pl -- damaged pages of ivf give errors or findings, never a crash or a hang
 #
-# One table per kind of damage, all in one server without checksums: it is stopped, the files of the
-# indexes are changed, and then each index is scanned, inserted into, vacuumed and checked. What the
-# answers are does not matter; that there are answers does, and that vecpg_check sees the damage.
+# How the damage is done and what must survive it: Corrupt.pm.
 
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use File::Basename;
 use Test::More;
+use lib dirname(__FILE__);
+use Corrupt;
 
-# src/store/vpage.h and src/am/ivf/ivfpage.h
+# src/am/ivf/ivfpage.h
 use constant {
-	PAGE => 8192, CONTENTS => 24, OPAQUE => 8192 - 16,
-	META => 16, MODEL => 17, DIR => 18, LIST => 19, REFINE => 20, TIDS => 21,
-	SDIM => 16, BLOCK => 664 + 16 * 32 / 8, DIR_ENTRY => 24 + 8,
-	NOWHERE => 0xFFFFFFFF
+	META => 16, MODEL => 17, DIR => 18, LIST => 19, REFINE => 20, TIDS => VS_TIDS,
+	SDIM => 16, BLOCK => 664 + 16 * 32 / 8, DIR_ENTRY => 24 + 8
 };
 use constant BLOCKS_PER_PAGE => int((PAGE - 24 - 16) / BLOCK);
 use constant {
@@ -27,52 +24,6 @@ use constant {
 	M_DIR_CODEC => 40, M_NPARTS => 52, M_NLISTS => 56, M_NEXT_LIST => 60, M_MODEL => 68,
 	M_MODEL_PAGES => 72, M_TIDS => 104, M_CURVE => 152
 };
-use constant RANDOM_TABLES => 24;
-use constant RANDOM_FLIPS => 10;
-my $SEED = $ENV{CORRUPT_SEED} // 4711;
-my $STATEMENT_TIMEOUT = 10;		# seconds: the longest takes well below one
-my $HANG_TIMEOUT = 30;
-
-# ---- a file as an array of pages ----
-
-sub load_pages
-{
-	my ($path) = @_;
-	open(my $file, '<:raw', $path) or die "$path: $!";
-	local $/;
-	my $data = <$file>;
-	return [ unpack('(a' . PAGE . ')*', $data) ];
-}
-
-sub store_pages
-{
-	my ($path, $pages) = @_;
-	open(my $file, '>:raw', $path) or die "$path: $!";
-	print $file join('', @$pages);
-	close($file) or die "$path: $!";
-}
-
-sub kind
-{
-	my ($page) = @_;
-	return unpack('C', substr($page, OPAQUE + 8, 1));
-}
-
-sub first_of
-{
-	my ($pages, $kind, $skip) = @_;
-	my @found = grep { kind($pages->[$_]) == $kind } 0 .. $#$pages;
-	die "no page of kind $kind" unless @found;
-	return $found[ $skip // 0 ];
-}
-
-sub patch
-{
-	my ($pages, $blkno, $at, $bytes) = @_;
-	substr($pages->[$blkno], $at, length($bytes)) = $bytes;
-}
-
-sub get32 { my ($pages, $blkno, $at) = @_; return unpack('V', substr($pages->[$blkno], $at, 4)); }
 
 # A block with rows and where it is: (page, offset of the block).
 sub some_block
@@ -93,7 +44,7 @@ sub some_block
 sub every_block
 {
 	my ($pages, $do) = @_;
-	for my $blkno (grep { kind($pages->[$_]) == LIST } 0 .. $#$pages)
+	for my $blkno (all_of($pages, LIST))
 	{
 		for my $i (0 .. BLOCKS_PER_PAGE - 1)
 		{
@@ -107,37 +58,7 @@ sub every_block
 sub every_directory
 {
 	my ($pages, $do) = @_;
-	$do->($_) for grep { kind($pages->[$_]) == DIR } 0 .. $#$pages;
-}
-
-sub meta32
-{
-	my ($at, $value) = @_;
-	return sub { patch($_[0], 0, CONTENTS + $at, pack('V', $value)); };
-}
-
-sub meta16
-{
-	my ($at, $value) = @_;
-	return sub { patch($_[0], 0, CONTENTS + $at, pack('v', $value)); };
-}
-
-sub zero_first
-{
-	my ($kind) = @_;
-	return sub { my ($p) = @_; $p->[ first_of($p, $kind) ] = "\0" x PAGE; };
-}
-
-sub chain_self
-{
-	my ($kind) = @_;
-	return sub {
-		my ($p) = @_;
-		for my $blkno (grep { kind($p->[$_]) == $kind } 0 .. $#$p)
-		{
-			patch($p, $blkno, OPAQUE, pack('V', $blkno));
-		}
-	};
+	$do->($_) for all_of($pages, DIR);
 }
 
 # name => damage; every one of them must be seen by vecpg_check
@@ -236,12 +157,12 @@ my @cases = (
 	[ refine_partition => sub {
 			my ($p) = @_;
 			patch($p, $_, CONTENTS + 6, pack('v', 65535))
-				for grep { kind($p->[$_]) == REFINE } 0 .. $#$p;
+				for all_of($p, REFINE);
 		} ],
 	[ refine_code => sub {
 			my ($p) = @_;
 			patch($p, $_, CONTENTS + 8, "\xFF" x 4000)
-				for grep { kind($p->[$_]) == REFINE } 0 .. $#$p;
+				for all_of($p, REFINE);
 		} ],
 	[ tid_beyond_the_table => sub {
 			my ($p) = @_;
@@ -290,123 +211,25 @@ my @cases = (
 	[ tids_head => meta32(M_TIDS, 0x7FFFFFF0) ],
 	[ curve_points => meta32(M_CURVE + 12, 0x7FFFFFFF) ],
 );
-my %seen = map { $_->[0] => 1 } @cases;
 
-# Random damage: only survival counts. The first half hits pages of links, where it hurts most.
-my $flipped = '';
-srand($SEED);
-for my $n (1 .. RANDOM_TABLES)
-{
-	push @cases, [ "random_$n" => sub {
-			my ($p) = @_;
-			for (1 .. RANDOM_FLIPS)
-			{
-				my $blkno = int(rand(@$p));
-				# headers of pages, blocks and entries; their tails; anywhere
-				my @places = (int(rand(120)) + CONTENTS, OPAQUE + int(rand(16)), int(rand(PAGE)),
-					CONTENTS + BLOCK * int(rand(BLOCKS_PER_PAGE)) + int(rand(24)));
-				my $at = $places[ int(rand(@places)) ];
-				my $byte = ord(substr($p->[$blkno], $at, 1)) ^ (1 << int(rand(8)));
-				patch($p, $blkno, $at, chr($byte));
-				$flipped .= "random_$n: block $blkno, byte $at\n";
-			}
-		} ];
-}
-
-# ---- the server ----
-
-my $node = PostgreSQL::Test::Cluster->new('corrupt');
-$node->init;
-$node->append_conf('postgresql.conf', <<CONF);
-autovacuum = off
-restart_after_crash = on
-log_min_messages = warning
-max_parallel_workers_per_gather = 0
-ignore_checksum_failure = on
-CONF
-$node->start;
-$node->safe_psql('postgres', <<SQL);
-CREATE EXTENSION vecpg;
-CREATE TABLE source AS
-	SELECT i AS id, (SELECT array_agg(((i * (d * 2654435761 % 997 + 1)) % 1009)::real) FROM generate_series(1, 16) d)::vector(16) AS v
+survive(
+	using => 'ivf (v)',
+	source => <<SQL,
+CREATE TABLE source (id int, v vector(16));
+INSERT INTO source
+	SELECT i, (SELECT array_agg(((i * (d * 2654435761 % 997 + 1)) % 1009)::real) FROM generate_series(1, 16) d)
 	FROM generate_series(1, 1500) i;
 INSERT INTO source SELECT -i, NULL FROM generate_series(1, 20) i;
 SQL
-my %path;
-for my $case (@cases)
-{
-	my $name = $case->[0];
-	$node->safe_psql('postgres', <<SQL);
-CREATE TABLE "$name" AS SELECT * FROM source;
-ALTER TABLE "$name" ALTER v TYPE vector(16);
-CREATE INDEX "${name}_i" ON "$name" USING ivf (v);
-DELETE FROM "$name" WHERE id % 3 = 0;
-SQL
-	$path{$name} = $node->data_dir . '/' .
-		$node->safe_psql('postgres', qq(SELECT pg_relation_filepath('"${name}_i"')));
-}
-is($node->safe_psql('postgres', q(SELECT count(*) FROM vecpg_check('zero_meta_i', true))), '0',
-	'the index is sound before the damage');
-$node->stop;
-for my $case (@cases)
-{
-	my $pages = load_pages($path{ $case->[0] });
-	$case->[1]->($pages);
-	store_pages($path{ $case->[0] }, $pages);
-}
-$node->start;
-
-# ---- what must survive ----
-
-sub attempt
-{
-	my ($name, $what, $sql) = @_;
-	my ($out, $err, $timed_out);
-	my $status = $node->psql('postgres', "SET statement_timeout = '${STATEMENT_TIMEOUT}s';\n$sql",
-		stdout => \$out, stderr => \$err, timeout => $HANG_TIMEOUT, timed_out => \$timed_out, on_error_die => 0);
-	my $problem =
-		$timed_out ? 'hangs' :
-		$err =~ /statement timeout/ ? 'takes too long' :
-		$err =~ /server closed the connection|terminat|crash of another/ ? 'crashes' : undef;
-	ok(!$problem, "$name: $what") or diag("$what $problem: $err");
-	$node->poll_query_until('postgres', 'SELECT true') if $problem && $problem eq 'crashes';
-	if ($timed_out)
-	{
-		# the backend listens to nothing any more
-		$node->stop('immediate');
-		$node->start;
-	}
-	return ($out, $err);
-}
-
-for my $case (@cases)
-{
-	my $name = $case->[0];
-	my $index = "'\"${name}_i\"'";
-	my $q = q('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]');
-
-	my ($out, $err) = attempt($name, 'check', "SELECT * FROM vecpg_check($index, true);");
-	ok($out ne '' || $err =~ /ERROR/, "$name: the damage is seen") if $seen{$name};
-	attempt($name, 'info', "SELECT rows FROM vecpg_index_info($index);");
-	attempt($name, 'recall', "SELECT recall FROM vecpg_recall($index, 5);");
-	attempt($name, 'scan', <<SQL);
-SET enable_seqscan = off;
-SELECT id FROM "$name" ORDER BY v <-> $q LIMIT 10;
-SELECT count(*) FROM (SELECT id FROM "$name" ORDER BY v <-> $q LIMIT 5000) s;
-SELECT count(*) FROM (SELECT id FROM "$name" ORDER BY v <-> NULL LIMIT 5000) s;
-SQL
-	attempt($name, 'insert', <<SQL);
-INSERT INTO "$name" SELECT 5000 + i, (SELECT array_agg((i % 7 + d)::real) FROM generate_series(1, 16) d)::vector
-	FROM generate_series(1, 400) i;
-INSERT INTO "$name" VALUES (6000, NULL);
-SQL
-	attempt($name, 'vacuum', qq(VACUUM "$name"; DELETE FROM "$name" WHERE id > 100; VACUUM "$name";));
-	attempt($name, 'check again', "SELECT * FROM vecpg_check($index);");
-	attempt($name, 'reindex', "REINDEX INDEX \"${name}_i\";");
-	my $left = $node->safe_psql('postgres', "SELECT count(*) FROM vecpg_check($index, true)");
-	is($left, '0', "$name: sound after REINDEX");
-}
-$node->stop;
-my $log = slurp_file($node->logfile);
-unlike($log, qr/terminated by signal|PANIC|TRAP:/, 'no process died') or diag($flipped);
+	query => '[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]',
+	more => 'SELECT 5000 + i, (SELECT array_agg((i % 7 + d)::real) FROM generate_series(1, 16) d)::vector
+		FROM generate_series(1, 400) i',
+	cases => \@cases,
+	random => 24,
+	# headers of pages, blocks and entries; their tails; anywhere
+	place => sub {
+		my @places = (int(rand(120)) + CONTENTS, OPAQUE + int(rand(16)), int(rand(PAGE)),
+			CONTENTS + BLOCK * int(rand(BLOCKS_PER_PAGE)) + int(rand(24)));
+		return $places[ int(rand(@places)) ];
+	});
 done_testing();

@@ -254,7 +254,9 @@ hnsw_read_rows(Relation index, HnswModel *m, uint32 number, uint64 hash, MemoryC
 	/* Another record took the slot, or VACUUM found no row alive. */
 	if (node->state == HNSW_LIVE && node->v.hash == hash)
 	{
-		*tids = MemoryContextAllocHuge(cxt, sizeof(ItemPointerData) * ((Size) node->count + 1));
+		/* One row needs no count to be believed. */
+		*tids = MemoryContextAllocHuge(cxt, sizeof(ItemPointerData) *
+									   (node->u.rows == HNSW_NONE ? 1 : (Size) node->count + 1));
 		if (!vs_tid_empty(&node->tid))
 			vs_tid_get(&node->tid, &(*tids)[n++]);
 		if (node->u.rows != HNSW_NONE)
