@@ -26,8 +26,8 @@ CREATE FUNCTION grown(dims int, built int, n int, o graph_opclasses, options tex
 			verdict('g', o.op, queries(dims, 10, 30), 10, 0.95), exact_verdict('g', o.op, queries(dims, 1, 30), NULL));
 	END
 $$;
-SELECT o.op, b.built, grown(3, b.built, 1500, o) FROM graph_opclasses o, (VALUES (0), (1), (700)) b(built) ORDER BY o.nr, b.built;
-SELECT o.op, b.built, grown(128, b.built, 600, o) FROM graph_opclasses o, (VALUES (0), (300)) b(built) ORDER BY o.nr, b.built;
+SELECT o.op, b.built, grown(3, b.built, 1000, o) FROM graph_opclasses o, (VALUES (0), (1), (700)) b(built) ORDER BY o.nr, b.built;
+SELECT o.op, b.built, grown(128, b.built, 400, o) FROM graph_opclasses o, (VALUES (0), (300)) b(built) ORDER BY o.nr, b.built;
 -- records of one page, of two, of several
 SELECT o.op, grown(1600, 0, 60, o) FROM graph_opclasses o ORDER BY o.nr;
 SELECT o.op, grown(3072, 20, 60, o) FROM graph_opclasses o ORDER BY o.nr;

@@ -66,7 +66,10 @@ static int	edge_to_replace(const Rivals *r, int n, float dist, bool must);
 static void compare(Back *b, const HnswMet *v, HnswNode node, Rivals *r);
 static void compare_lifted(Back *b, const HnswMet *v, HnswNode node, Rivals *r);
 static void compare_by_codes(Back *b, const HnswMet *v, HnswNode node, Rivals *r);
+static void compare_plain(Back *b, const HnswMet *v, HnswNode node, Rivals *r);
 static void learn_codes(Back *b, const HnswChoice *choice);
+static void begin_codes(Back *b);
+static void learn_neighbours(Back *b, HnswNode node);
 static void learn_code(Back *b, uint32 number);
 
 void
@@ -181,12 +184,7 @@ edge_to_set(Back *b, const HnswMet *v, HnswNode node)
 			return -1;
 	if (node->nedges < b->l->slots)
 		return node->nedges;
-	if (b->k->m->edge_bits == 0)
-		compare_by_codes(b, v, node, &r);
-	else if (b->k->m->oc->metric == VQ_IP)
-		compare_lifted(b, v, node, &r);
-	else
-		compare(b, v, node, &r);
+	compare(b, v, node, &r);
 	return edge_to_replace(&r, node->nedges, v->dist, v == b->nearest);
 }
 
@@ -216,8 +214,36 @@ edge_to_replace(const Rivals *r, int n, float dist, bool must)
 	return must || r->to_v[farthest] > dist ? farthest : -1;
 }
 
+/* ---- where the edges of a record lead ---- */
+
+void
+hnsw_edge_lengths(HnswLinks *k, int layer, const HnswMet *record, HnswNode node, float *length)
+{
+	Back		b = {k, HNSW_LAYOUT(k->m, layer), layer};
+	Rivals		r;
+
+	if (k->m->edge_bits == 0)
+	{
+		begin_codes(&b);
+		learn_neighbours(&b, node);
+	}
+	compare(&b, record, node, &r);
+	memcpy(length, r.to_v, sizeof(float) * node->nedges);
+}
+
 static void
 compare(Back *b, const HnswMet *v, HnswNode node, Rivals *r)
+{
+	if (b->k->m->edge_bits == 0)
+		compare_by_codes(b, v, node, r);
+	else if (b->k->m->oc->metric == VQ_IP)
+		compare_lifted(b, v, node, r);
+	else
+		compare_plain(b, v, node, r);
+}
+
+static void
+compare_plain(Back *b, const HnswMet *v, HnswNode node, Rivals *r)
 {
 	HnswModel  *m = b->k->m;
 	const uint8 *edges = HNSW_EDGE(b->l, node, 0) + HNSW_EDGE_CODE;
@@ -310,16 +336,11 @@ static void
 learn_codes(Back *b, const HnswChoice *choice)
 {
 	HnswLinks  *k = b->k;
-	HASHCTL		info = {0};
-	uint32	   *ids = MemoryContextAlloc(k->cxt, sizeof(uint32) * b->l->slots);
+	HnswNode	copy = MemoryContextAlloc(k->cxt, b->l->size);
 	size_t		j;
 	int			i;
 
-	info.keysize = sizeof(uint32);
-	info.entrysize = sizeof(KnownCode);
-	info.hcxt = k->cxt;
-	b->codes = hash_create("codes of hnsw records", 256, &info,
-						   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	begin_codes(b);
 	/* Numbers of the base and of upper layers are different ones. */
 	for (j = 0; j < k->nmet && k->reader.layer == b->layer; j++)
 	{
@@ -331,18 +352,41 @@ learn_codes(Back *b, const HnswChoice *choice)
 	{
 		Buffer		buf;
 		HnswNode	node = hnsw_read(k->index, k->m, b->layer, choice->to[i]->number,
-									 BUFFER_LOCK_SHARE, k->reader.wide, &buf);
-		int			n;
+									 BUFFER_LOCK_SHARE, (char *) copy, &buf);
 
 		if (node == NULL)
 			continue;
-		n = node->nedges;
-		memset(ids, 0, sizeof(uint32) * b->l->slots);
-		for (j = 0; j < (size_t) n; j++)
-			memcpy(&ids[j], HNSW_EDGE(b->l, node, j), sizeof(uint32));
+		if (node != copy)
+			memcpy(copy, node, b->l->size);
 		UnlockReleaseBuffer(buf);
-		for (j = 0; n == b->l->slots && j < (size_t) n; j++)
-			learn_code(b, ids[j]);
+		if (copy->nedges == b->l->slots)
+			learn_neighbours(b, copy);
+	}
+}
+
+static void
+begin_codes(Back *b)
+{
+	HASHCTL		info = {0};
+
+	info.keysize = sizeof(uint32);
+	info.entrysize = sizeof(KnownCode);
+	info.hcxt = b->k->cxt;
+	b->codes = hash_create("codes of hnsw records", 256, &info,
+						   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+learn_neighbours(Back *b, HnswNode node)
+{
+	int			i;
+
+	for (i = 0; i < node->nedges; i++)
+	{
+		uint32		number;
+
+		memcpy(&number, HNSW_EDGE(b->l, node, i), sizeof(uint32));
+		learn_code(b, number);
 	}
 }
 

@@ -3,10 +3,13 @@
  *
  * What it is not: what makes a record dead (hnswvacuum.c).
  *
- * An edge to a dead record is overwritten by the list's last one. A list that
- * would be less than half full is made anew instead: a search from the record
- * itself, through the dead as well, finds whom the dead stood for, the usual
- * choice is made among them, and the new neighbours link back.
+ * An edge to a dead record is replaced by one to the dead record's own nearest
+ * neighbour: so a way that led to the dead leads to where it was. (The idea is
+ * FreshDiskANN's, Singh et al., arXiv 2105.09613, section 4.2, without the
+ * pruning of all that the dead knew.) If too few edges would be left, a search
+ * from the record itself, through the dead as well, finds new neighbours, and
+ * these link back. Edges to living records always stay: some lead far away,
+ * where no search from here would come.
  *
  * Edges lead one way. A record whose every edge is fine may still have lost the
  * last one that led to it; so the pass notes to which records edges lead, and
@@ -33,15 +36,20 @@ typedef struct Rewrite
 	bool		open;
 } Rewrite;
 
-static void cut_page(HnswVacuum *v, int layer, BlockNumber blkno, Buffer buf);
-static bool cut_record(HnswVacuum *v, Rewrite *w);
-static void relink(HnswVacuum *v, int layer);
-static void repair(HnswVacuum *v, int layer, uint32 number);
+static void cut_page(HnswVacuum *v, int side, BlockNumber blkno, Buffer buf);
+static bool has_dead_edge(HnswVacuum *v, const HnswLayout *l, HnswNode node);
+static void relink(HnswVacuum *v, int side);
+static void mend(HnswVacuum *v, int layer, uint32 number);
+static void stand_ins(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old,
+					  HnswChoice *choice);
+static HnswMet *stand_in(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old,
+						 uint32 dead, const HnswChoice *choice);
 static void find_neighbours(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old);
 static void mend_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number,
 					  const HnswChoice *choice);
 static void note_edges(HnswVacuum *v, int layer, const HnswLayout *l, HnswNode node);
 static bool has_edge(const HnswLayout *l, HnswNode node, uint32 to);
+static bool is_chosen(const HnswChoice *choice, uint32 number);
 static uint32 edge_to(const HnswLayout *l, HnswNode node, int i);
 static void rewrite_begin(Rewrite *w, Buffer buf, int slot, HnswNode node);
 static void set_edge(Rewrite *w, int i, const uint8 *edge);
@@ -76,13 +84,11 @@ static void
 cut_page(HnswVacuum *v, int side, BlockNumber blkno, Buffer buf)
 {
 	const HnswLayout *l = &v->m->layout[side];
-	Rewrite		w = {v->index, l};
-	bool	   *short_list = MemoryContextAllocZero(v->cxt, l->per_page);
+	bool	   *dead_edge = MemoryContextAllocZero(v->cxt, l->per_page);
 	uint8	   *level = MemoryContextAllocZero(v->cxt, l->per_page);
 	int			slot;
 
-	w.node = (HnswNode) v->wide;
-	for (slot = 0; slot < l->per_page; slot++)
+	for (slot = 0; slot < l->per_page && BufferIsValid(buf); slot++)
 	{
 		HnswNode	node = HNSW_NODE(BufferGetPage(buf), l, slot);
 		uint32		number = HNSW_NUMBER(l, blkno, slot);
@@ -90,53 +96,40 @@ cut_page(HnswVacuum *v, int side, BlockNumber blkno, Buffer buf)
 		if (node->state != HNSW_LIVE || node->nedges > l->slots)
 			continue;
 		level[slot] = node->level;
+		hnsw_bit_set(&v->live[side], number);
 		if (l->npages > 1)
 		{
 			/* Its only record; to be read with the pages that it goes on with. */
 			UnlockReleaseBuffer(buf);
-			node = hnsw_read(v->index, v->m, level[slot], number, BUFFER_LOCK_EXCLUSIVE, v->wide,
-							 &buf);
+			node = hnsw_read(v->index, v->m, level[slot], number, BUFFER_LOCK_SHARE, v->wide, &buf);
 			if (node == NULL)
 			{
 				buf = InvalidBuffer;
 				break;
 			}
 		}
-		hnsw_bit_set(&v->live[side], number);
-		rewrite_begin(&w, buf, slot, node);
-		short_list[slot] = !cut_record(v, &w);
+		dead_edge[slot] = has_dead_edge(v, l, node);
+		if (!dead_edge[slot])
+			note_edges(v, level[slot], l, node);
 	}
-	rewrite_end(&w);
 	if (BufferIsValid(buf))
 		UnlockReleaseBuffer(buf);
 	for (slot = 0; slot < l->per_page; slot++)
-		if (short_list[slot])
-			repair(v, level[slot], HNSW_NUMBER(l, blkno, slot));
-	pfree(short_list);
+		if (dead_edge[slot])
+			mend(v, level[slot], HNSW_NUMBER(l, blkno, slot));
+	pfree(dead_edge);
 	pfree(level);
 }
 
-/*
- * Removes dead edges; false, and nothing done, if too few would be left. The few
- * records of upper layers are the way to everywhere: none is left with a gap.
- */
 static bool
-cut_record(HnswVacuum *v, Rewrite *w)
+has_dead_edge(HnswVacuum *v, const HnswLayout *l, HnswNode node)
 {
-	const HnswBits *dead = &v->dead[w->node->level > 0];
-	int			least = w->node->level > 0 ? w->l->slots : w->l->slots / 2;
-	int			ndead = 0;
 	int			i;
 
-	for (i = 0; i < w->node->nedges; i++)
-		ndead += hnsw_bit(dead, edge_to(w->l, w->node, i));
-	if (ndead > 0 && w->node->nedges - ndead < least)
-		return false;
-	for (i = w->node->nedges - 1; ndead > 0 && i >= 0; i--)
-		if (hnsw_bit(dead, edge_to(w->l, w->node, i)))
-			drop_edge(w, i);
-	note_edges(v, w->node->level, w->l, w->node);
-	return true;
+	for (i = 0; i < node->nedges; i++)
+		if (hnsw_bit(&v->dead[node->level > 0], edge_to(l, node, i)))
+			return true;
+	return false;
 }
 
 /* Records that live, and to which no edge leads. */
@@ -160,22 +153,25 @@ relink(HnswVacuum *v, int side)
 		level = node->state == HNSW_LIVE ? node->level : -1;
 		UnlockReleaseBuffer(buf);
 		if (level >= 0)
-			repair(v, level, number);
+			mend(v, level, number);
 	}
 }
 
-/* ---- a list made anew ---- */
+/* ---- one record ---- */
 
+/* Replaces dead edges; looks for new neighbours if too few are left, or nothing leads here. */
 static void
-repair(HnswVacuum *v, int layer, uint32 number)
+mend(HnswVacuum *v, int layer, uint32 number)
 {
 	const HnswLayout *l = HNSW_LAYOUT(v->m, layer);
 	MemoryContext old_cxt = MemoryContextSwitchTo(v->record_cxt);
 	HnswNode	old = palloc(l->size);
 	HnswLinks	k;
-	HnswChoice	choice;
+	HnswChoice	choice = {0};
 	HnswNode	node;
 	Buffer		buf;
+	int			left;
+	int			i;
 
 	vecpg_vacuum_delay();
 	node = hnsw_read(v->index, v->m, layer, number, BUFFER_LOCK_SHARE, (char *) old, &buf);
@@ -186,15 +182,88 @@ repair(HnswVacuum *v, int layer, uint32 number)
 	if (node != NULL && old->state == HNSW_LIVE)
 	{
 		hnsw_links_begin(&k, v->index, v->heap, v->m, old->code, v->record_cxt);
-		find_neighbours(v, &k, layer, number, old);
-		hnsw_links_choose(&k, layer, number, &choice);
-		mend_list(v, &k, layer, number, &choice);
-		hnsw_link_back(&k, layer, number, &choice);
-		if (choice.n > 0)
-			hnsw_bit_set(&v->linked[layer > 0], number);
+		stand_ins(v, &k, layer, number, old, &choice);
+		for (left = choice.n, i = 0; i < old->nedges; i++)
+			left += !hnsw_bit(&v->dead[layer > 0], edge_to(l, old, i));
+		if (choice.n > 0 && left >= l->slots / 2)
+			mend_list(v, &k, layer, number, &choice);
+		else
+		{
+			find_neighbours(v, &k, layer, number, old);
+			hnsw_links_choose(&k, layer, number, &choice);
+			mend_list(v, &k, layer, number, &choice);
+			hnsw_link_back(&k, layer, number, &choice);
+			if (choice.n > 0)
+				hnsw_bit_set(&v->linked[layer > 0], number);
+		}
 	}
 	MemoryContextSwitchTo(old_cxt);
 	MemoryContextReset(v->record_cxt);
+}
+
+/* For each dead neighbour one of its living ones, as far as there are any. */
+static void
+stand_ins(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old, HnswChoice *choice)
+{
+	const HnswLayout *l = HNSW_LAYOUT(v->m, layer);
+	int			i;
+
+	choice->n = 0;
+	choice->to = palloc(sizeof(HnswMet *) * l->slots);
+	for (i = 0; i < old->nedges; i++)
+	{
+		uint32		to = edge_to(l, old, i);
+		HnswMet    *met;
+
+		if (!hnsw_bit(&v->dead[layer > 0], to))
+			continue;
+		met = stand_in(v, k, layer, number, old, to, choice);
+		if (met != NULL)
+			choice->to[choice->n++] = met;
+	}
+}
+
+/*
+ * The dead record's nearest living neighbour that is not linked yet. Nearest to
+ * the dead, not to us: that would turn a way to a far cluster back to our own.
+ */
+static HnswMet *
+stand_in(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode old, uint32 dead,
+		 const HnswChoice *choice)
+{
+	const HnswLayout *l = HNSW_LAYOUT(v->m, layer);
+	HnswNode	node = palloc(l->size);
+	HnswMet    *gone = hnsw_links_read(k, layer, dead, node);
+	HnswMet    *met = NULL;
+	float		length[VQ_EDGE_MOST];
+	int			best = -1;
+	int			i;
+
+	if (gone == NULL)
+		return NULL;
+	hnsw_edge_lengths(k, layer, gone, node, length);
+	for (i = 0; i < node->nedges; i++)
+	{
+		uint32		to = edge_to(l, node, i);
+
+		if ((best < 0 || length[i] < length[best]) && to != number &&
+			!hnsw_bit(&v->dead[layer > 0], to) && !has_edge(l, old, to) && !is_chosen(choice, to))
+			best = i;
+	}
+	if (best >= 0)
+		met = hnsw_links_read(k, layer, edge_to(l, node, best), node);
+	return met != NULL && node->state == HNSW_LIVE ? met : NULL;
+}
+
+static bool
+is_chosen(const HnswChoice *choice, uint32 number)
+{
+	int			i;
+
+	for (i = 0; i < choice->n; i++)
+		if (choice->to[i]->number == number)
+			return true;
+	return false;
 }
 
 /* From the record and all its neighbours; from the entry too, if that leads to few. */
@@ -218,9 +287,8 @@ find_neighbours(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, HnswNode 
 }
 
 /*
- * Edges to living records stay: some lead far away, to where no search from here
- * would have come. The dead ones give way to what was chosen, nearest first,
- * and what was chosen also fills the list up.
+ * Dead edges give way to what was chosen, in its order, and what is left of that
+ * fills the list up. Others may have added edges meanwhile.
  */
 static void
 mend_list(HnswVacuum *v, HnswLinks *k, int layer, uint32 number, const HnswChoice *choice)

@@ -75,6 +75,12 @@ extern void hnsw_links_begin(HnswLinks *k, Relation index, Relation heap, HnswMo
  */
 extern void hnsw_links_find(HnswLinks *k, int layer, const uint32 *starts, int nstarts, int ef);
 
+/*
+ * A record, living or dead, copied to node (l->size bytes) and decoded; NULL if it
+ * is no more.
+ */
+extern HnswMet *hnsw_links_read(HnswLinks *k, int layer, uint32 number, HnswNode node);
+
 /* Whether hnsw_links_find() did not meet even one live record. */
 #define hnsw_links_alone(k) ((k)->nnear == 0)
 
@@ -102,6 +108,10 @@ extern void hnsw_make_edge(HnswLinks *k, const float *from, uint32 number, const
  * this layer, where the rule (README) wants one. The nearest one always gets it.
  */
 extern void hnsw_link_back(HnswLinks *k, int layer, uint32 number, const HnswChoice *choice);
+
+/* About the lengths of the edges of a record; node: its copy. */
+extern void hnsw_edge_lengths(HnswLinks *k, int layer, const HnswMet *record, HnswNode node,
+							  float *length);
 
 /* ---- places for records, and changes of them (hnswplace.c) ---- */
 

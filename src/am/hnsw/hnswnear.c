@@ -63,6 +63,8 @@ hnsw_links_begin(HnswLinks *k, Relation index, Relation heap, HnswModel *m, cons
 	k->reader.visit = visit;
 	k->reader.arg = k;
 	k->reader.count = &k->count;
+	if (m->layout[0].npages > 1)
+		k->reader.wide = palloc(m->layout[0].size);
 	MemoryContextSwitchTo(old);
 }
 
@@ -211,6 +213,27 @@ by_dist(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
+HnswMet *
+hnsw_links_read(HnswLinks *k, int layer, uint32 number, HnswNode node)
+{
+	HnswMet    *met;
+	Buffer		buf;
+	HnswNode	at = hnsw_read(k->index, k->m, layer, number, BUFFER_LOCK_SHARE, (char *) node, &buf);
+
+	if (at == NULL)
+		return NULL;
+	if (at != node)
+		memcpy(node, at, HNSW_LAYOUT(k->m, layer)->size);
+	UnlockReleaseBuffer(buf);
+	met = MemoryContextAllocZero(k->cxt, sizeof(HnswMet));
+	met->number = number;
+	met->down = node->down;
+	met->hash = node->v.hash;
+	met->code = node->code;
+	decode(k, met);
+	return met;
+}
+
 uint32
 hnsw_straight_down(HnswLinks *k, uint32 number, int from, int to)
 {
@@ -222,8 +245,6 @@ hnsw_straight_down(HnswLinks *k, uint32 number, int from, int to)
 		Buffer		buf;
 		HnswNode	node;
 
-		if (k->m->layout[1].npages > 1 && r->wide == NULL)
-			r->wide = MemoryContextAlloc(k->cxt, k->m->layout[0].size);
 		node = hnsw_read(k->index, k->m, layer, number, BUFFER_LOCK_SHARE, r->wide, &buf);
 		if (node == NULL)
 			return HNSW_NONE;
