@@ -63,6 +63,7 @@ typedef struct HnswModel
 	HnswLayout	layout[2];
 	VsHints		hints;			/* where pages were in the buffer pool */
 	BlockNumber used[3];		/* pages this backend last found room on: base, upper, rows */
+	BlockNumber look_at[3];		/* where it looks for others next */
 } HnswModel;
 
 /* layout of a layer */

@@ -5,13 +5,13 @@
  *
  * The last rows of the build are held out: before they go in, they are queries.
  * Their nearest among the rows that are in are found by comparing with all of
- * them, and again by the graph at several ef. Distances are those of codes on
- * both sides, so what is measured is the graph. A scan's own walk, by estimates
- * of edges, finds no less at the same ef (graph/README), so the curve is on
- * the safe side.
+ * them. Then each query walks the graph as a scan will: by the own codes and the
+ * edge codes that are going to be written, made here as they are needed. A walk
+ * can be resumed, so one walk a query gives the whole curve. A row counts as
+ * found if its record is expanded: what a scan has met it puts in exact order.
  *
- * Under inner product the queries have no third coordinate: then the order of
- * distances is that of inner products (README).
+ * Under inner product the truth is found without the queries' third coordinate:
+ * then the order of distances is that of inner products (README).
  */
 #include "postgres.h"
 
@@ -23,6 +23,7 @@
 #include "commands/progress.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "utils/memutils.h"
 
 #include "am/hnsw/hnswbuild.h"
 #include "math/par.h"
@@ -45,6 +46,7 @@ static const uint32 grid[HNSW_CURVE_POINTS] = {
 
 typedef struct Calibration
 {
+	MemoryContext cxt;			/* of everything here */
 	HnswBuild  *b;
 	const VgGraph *g;
 	size_t		n;				/* queries */
@@ -52,23 +54,37 @@ typedef struct Calibration
 	VgQuery    *prepared;		/* [n] */
 	VpHeapItem *near;			/* [threads * n * MANY] the nearest, farthest first */
 	size_t	   *nnear;			/* [threads * n] */
-	float	   *truth;			/* [n * MANY] their distances, ascending */
 	size_t		slice;			/* first row of the slice */
-	/* one ef */
-	int			ef;
-	char	   *scratch;		/* per thread */
-	Size		scratch_size;
-	VgCandidate *found;			/* [threads * largest ef] */
+	uint32	   *truth;			/* [n * MANY] the nearest rows, ascending */
+	/* walks */
+	struct Walk *walks;			/* [n] */
+	float	   *own;			/* [dim] decoded record being expanded, */
+	float	   *other;			/* and its neighbour */
+	float	   *temp;			/* [2 * dim] */
+	uint8	   *code;			/* own code */
+	uint8	   *bytes;			/* scratch of hnsw_build_code */
+	uint8	   *edges;			/* codes of one record's edges */
 	float	   *recall[HNSW_CURVES];	/* [n] */
 } Calibration;
+
+/* A query's walk. */
+typedef struct Walk
+{
+	Calibration *c;
+	HnswQuery	q;
+	VgSearch	search;
+} Walk;
 
 static void begin(Calibration *c, HnswBuild *b, const VgGraph *g, const uint32_t *rest, size_t n);
 static void find_truth(Calibration *c);
 static void compare_rows(void *arg, int thread, size_t from, size_t to);
 static void merge_truth(Calibration *c, size_t q);
-static void search_queries(void *arg, int thread, size_t from, size_t to);
-static float share_found(const Calibration *c, size_t q, const VgCandidate *found, int nfound, int k);
-static bool add_point(const Calibration *c, HnswCurve *curve, const float *recall);
+static void begin_walk(Calibration *c, size_t q);
+static void query_of_row(Calibration *c, const VgRow *row, float *y);
+static int	expand(void *arg, uint32_t row, float *own, uint32_t *ids, float *ests);
+static void *walk_alloc(void *arg, size_t bytes);
+static float share_found(const Calibration *c, size_t q, int k);
+static bool add_point(const Calibration *c, HnswCurve *curve, uint32 ef, const float *recall);
 
 size_t
 hnsw_calibration_rows(size_t rows)
@@ -81,26 +97,35 @@ hnsw_calibrate(void *arg, const VgGraph *g, const uint32_t *rest, size_t n)
 {
 	HnswBuild  *b = arg;
 	Calibration c;
+	MemoryContext old;
 	bool		more = true;
+	size_t		q;
 	int			i;
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PHASE_CALIBRATE);
+	memset(&c, 0, sizeof(c));
+	c.cxt = AllocSetContextCreate(b->cxt, "hnsw calibration", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(c.cxt);
 	begin(&c, b, g, rest, n);
 	find_truth(&c);
+	for (q = 0; q < n; q++)
+		begin_walk(&c, q);
 	for (i = 0; i < HNSW_CURVE_POINTS && more; i++)
 	{
-		c.ef = grid[i];
-		for (c.slice = 0; c.slice < n; c.slice += 32)
+		for (q = 0; q < n; q++)
 		{
-			vm_par_for(b->env.nthreads, Min(32, n - c.slice), 1, search_queries, &c);
-			CHECK_FOR_INTERRUPTS();
+			vg_search_run(&c.walks[q].search, grid[i]);
+			c.recall[0][q] = share_found(&c, q, FEW);
+			c.recall[1][q] = share_found(&c, q, MANY);
 		}
-		more = add_point(&c, &b->meta.curve[0], c.recall[0]);
-		if (c.ef >= MANY)
-			more = add_point(&c, &b->meta.curve[1], c.recall[1]) || more;
+		more = add_point(&c, &b->meta.curve[0], grid[i], c.recall[0]);
+		if (grid[i] >= MANY)
+			more = add_point(&c, &b->meta.curve[1], grid[i], c.recall[1]) || more;
 		else
 			more = true;
 	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(c.cxt);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PHASE_GRAPH);
 }
 
@@ -108,10 +133,9 @@ static void
 begin(Calibration *c, HnswBuild *b, const VgGraph *g, const uint32_t *rest, size_t n)
 {
 	int			threads = b->env.nthreads;
-	int			most = grid[HNSW_CURVE_POINTS - 1];
+	HnswModel  *m = b->m;
 	size_t		i;
 
-	memset(c, 0, sizeof(*c));
 	c->b = b;
 	c->g = g;
 	c->n = n;
@@ -126,12 +150,16 @@ begin(Calibration *c, HnswBuild *b, const VgGraph *g, const uint32_t *rest, size
 	}
 	c->near = palloc(sizeof(VpHeapItem) * threads * n * MANY);
 	c->nnear = palloc0(sizeof(size_t) * threads * n);
-	c->truth = palloc(sizeof(float) * n * MANY);
-	c->scratch_size = VP_ROUND_UP(vg_search_bytes(g, b->rows.dim, most), VP_ALIGN);
-	c->scratch = b->env.alloc(b->env.arg, c->scratch_size * threads);
-	c->found = palloc(sizeof(VgCandidate) * threads * most);
+	c->truth = palloc(sizeof(uint32) * n * MANY);
 	c->recall[0] = palloc(sizeof(float) * n);
 	c->recall[1] = palloc(sizeof(float) * n);
+	c->walks = palloc0(sizeof(Walk) * n);
+	c->own = palloc(sizeof(float) * m->dim);
+	c->other = palloc(sizeof(float) * m->dim);
+	c->temp = palloc(sizeof(float) * 2 * m->dim);
+	c->code = palloc(m->codec->bytes(m->dim));
+	c->bytes = palloc(m->dim + 4 * sizeof(float));
+	c->edges = palloc(m->layout[0].edge_size * m->layout[0].slots);
 	b->meta.curve[0].k = FEW;
 	b->meta.curve[1].k = MANY;
 	b->meta.curve[0].queries = b->meta.curve[1].queries = n;
@@ -177,6 +205,7 @@ compare_rows(void *arg, int thread, size_t from, size_t to)
 			else if (dist < -heap[0].key)
 			{
 				heap[0].key = -dist;
+				heap[0].item = i;
 				vp_heap_down(heap, MANY, 0);
 			}
 		}
@@ -184,67 +213,127 @@ compare_rows(void *arg, int thread, size_t from, size_t to)
 }
 
 static int
-compare_float(const void *a, const void *b)
+compare_item(const void *a, const void *b)
 {
-	float		x = *(const float *) a;
-	float		y = *(const float *) b;
+	const VpHeapItem *x = a;
+	const VpHeapItem *y = b;
 
-	return (x > y) - (x < y);
+	return (x->key < y->key) - (x->key > y->key);
 }
 
-/* Of the threads' nearest, the nearest. */
+/* Of the threads' nearest, the nearest; keys are negated distances. */
 static void
 merge_truth(Calibration *c, size_t q)
 {
 	int			threads = c->b->env.nthreads;
-	float	   *all = palloc(sizeof(float) * threads * MANY);
+	VpHeapItem *all = palloc(sizeof(VpHeapItem) * threads * MANY);
 	size_t		n = 0;
 	size_t		i;
 	int			t;
 
 	for (t = 0; t < threads; t++)
 		for (i = 0; i < c->nnear[(size_t) t * c->n + q]; i++)
-			all[n++] = -c->near[((size_t) t * c->n + q) * MANY + i].key;
-	qsort(all, n, sizeof(float), compare_float);
+			all[n++] = c->near[((size_t) t * c->n + q) * MANY + i];
+	qsort(all, n, sizeof(VpHeapItem), compare_item);
 	for (i = 0; i < MANY; i++)
-		c->truth[q * MANY + i] = i < n ? all[i] : INFINITY;
+		c->truth[q * MANY + i] = i < n ? all[i].item : VG_NONE;
 	pfree(all);
 }
 
-/* ---- the graph ---- */
+/* ---- walks ---- */
 
+/* From where the upper layers lead to, as a scan begins. */
 static void
-search_queries(void *arg, int thread, size_t from, size_t to)
+begin_walk(Calibration *c, size_t q)
 {
-	Calibration *c = arg;
-	VgCandidate *found = c->found + (size_t) thread * grid[HNSW_CURVE_POINTS - 1];
-	size_t		q;
+	HnswBuild  *b = c->b;
+	HnswModel  *m = b->m;
+	Walk	   *w = &c->walks[q];
+	VgAccess	access = {expand, NULL, walk_alloc, w, m->layout[0].slots, false};
+	float	   *y = palloc(sizeof(float) * m->dim);
+	char	   *scratch = palloc(vg_search_bytes(c->g, m->dim, 1) + VP_ALIGN);
+	VgCandidate entry;
 
-	for (q = c->slice + from; q < c->slice + to; q++)
+	w->c = c;
+	query_of_row(c, c->query[q], y);
+	hnsw_query(m, y, c->cxt, &w->q);
+	vg_search_begin(&w->search, &access);
+	if (vg_graph_search(c->g, &b->rows, c->query[q], 1,
+						(void *) VP_ROUND_UP((uintptr_t) scratch, VP_ALIGN), &entry) == 1)
+		vg_search_push(&w->search, entry.id, 0);
+	pfree(scratch);
+}
+
+/* The row as hnsw_query() wants it; under inner product without the shift. */
+static void
+query_of_row(Calibration *c, const VgRow *row, float *y)
+{
+	HnswModel  *m = c->b->m;
+	int			d;
+
+	for (d = 0; d < m->dim; d++)
+		if (m->oc->metric == VQ_L1)
+			y[d] = m->params[0] + m->params[1] * row->u[d];
+		else
+			y[d] = row->t * (row->u[d] - 127.5f) + (m->oc->metric == VQ_IP ? m->mean_rot[d] : 0);
+}
+
+/* The record that is going to be written for the row. */
+static int
+expand(void *arg, uint32_t row, float *own, uint32_t *ids, float *ests)
+{
+	Walk	   *w = arg;
+	Calibration *c = w->c;
+	HnswBuild  *b = c->b;
+	HnswModel  *m = b->m;
+	const HnswLayout *l = &m->layout[0];
+	const uint32 *edges = vg_edges(c->g, row, 0);
+	int			n;
+
+	CHECK_FOR_INTERRUPTS();
+	hnsw_build_code(b, row, c->bytes, c->code);
+	*own = m->codec->value(&w->q.point, c->code, m->dim, m->params, m->oc->metric);
+	if (m->edge_bits > 0)
+		hnsw_build_decode(b, row, c->own);
+	for (n = 0; n < l->slots && edges[n] != VG_NONE; n++)
 	{
-		int			n = vg_graph_search(c->g, &c->b->rows, c->query[q], c->ef,
-										c->scratch + c->scratch_size * thread, found);
-
-		c->recall[0][q] = share_found(c, q, found, n, FEW);
-		c->recall[1][q] = share_found(c, q, found, n, MANY);
+		ids[n] = edges[n];
+		if (m->edge_bits == 0)
+		{
+			hnsw_build_code(b, ids[n], c->bytes, c->code);
+			ests[n] = m->codec->value(&w->q.point, c->code, m->dim, m->params, m->oc->metric);
+			continue;
+		}
+		hnsw_build_decode(b, ids[n], c->other);
+		vq_edge_encode(m->edge_bits, c->other, c->own, m->dim, m->edim, m->oc->metric, m->unit,
+					   c->temp, c->edges + n * l->edge_size + HNSW_EDGE_CODE);
 	}
+	if (m->edge_bits > 0 && n > 0)
+		vq_edge_estimate(&w->q.edge, c->edges + HNSW_EDGE_CODE, l->edge_size, n, *own, ests);
+	return n;
+}
+
+static void *
+walk_alloc(void *arg, size_t bytes)
+{
+	return MemoryContextAllocHuge(((Walk *) arg)->c->cxt, bytes);
 }
 
 static float
-share_found(const Calibration *c, size_t q, const VgCandidate *found, int nfound, int k)
+share_found(const Calibration *c, size_t q, int k)
 {
-	float		limit = c->truth[q * MANY + k - 1];
 	int			hits = 0;
 	int			i;
 
-	for (i = 0; i < Min(nfound, k); i++)
-		hits += found[i].dist <= limit;
+	for (i = 0; i < k; i++)
+		hits += c->truth[q * MANY + i] != VG_NONE &&
+			vg_is_expanded(&c->walks[q].search, c->truth[q * MANY + i]);
 	return (float) hits / k;
 }
 
 /* Adds the mean at this ef; false if no larger one is of interest. */
 static bool
-add_point(const Calibration *c, HnswCurve *curve, const float *recall)
+add_point(const Calibration *c, HnswCurve *curve, uint32 ef, const float *recall)
 {
 	HnswCurvePoint *p = &curve->point[curve->points];
 	double		sum = 0;
@@ -260,7 +349,7 @@ add_point(const Calibration *c, HnswCurve *curve, const float *recall)
 		square += (double) recall[q] * recall[q];
 	}
 	mean = sum / c->n;
-	p->ef = c->ef;
+	p->ef = ef;
 	p->recall = mean;
 	p->error = sqrt(Max(square / c->n - mean * mean, 0) / c->n);
 	curve->points++;

@@ -143,7 +143,13 @@ extern void hnsw_place_release(Relation index, HnswModel *m, HnswPlace *p);
 /* Looks at pages that the free space map offers, before a new one is taken. */
 #define HNSW_SPACE_TRIES 4
 
-/* Bytes that the free space map is told of a page of this kind with a gap, and asked for. */
+/*
+ * A page of one kind that the map knows to have a gap, exclusively locked, or
+ * InvalidBuffer. side: index in HnswModel.used.
+ */
+extern Buffer hnsw_find_space(Relation index, HnswModel *m, int side);
+
+/* Bytes that the map is told of a page of this kind with a gap. */
 extern Size hnsw_space_of(VsKind kind);
 
 /* Tells the map whether a page has a gap. */

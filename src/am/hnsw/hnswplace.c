@@ -4,10 +4,11 @@
  * What it is not: what is in a record, or chunks of rows (hnswrows.c).
  *
  * The free space map serves several kinds of pages, and one entry says a number
- * of bytes, not a kind. Who asks for much sees only what was recorded as more:
- * so the kind with the most gaps is recorded as the least room, and nobody runs
- * into gaps of another kind by the dozen. Each backend also remembers the page
- * of each kind that it used last (HnswModel.used), which the next record shares.
+ * of bytes, not a kind. Gaps of the base layer, by far the most, are recorded as
+ * the most room: who asks for that much finds nothing else. The map's search
+ * would find nothing else for upper records and chunks either, so these look for
+ * their own number, block by block, a few at a time. Each backend also remembers
+ * the page of each kind that it used last (HnswModel.used): records share pages.
  *
  * Pages that go on with a record stay with its first page for ever. They are
  * linked one by one to a page that holds no record yet, so that a crash leaves
@@ -67,7 +68,6 @@ take_used(Relation index, Relation heap, HnswModel *m, int layer, HnswPlace *p)
 static bool
 take_known(Relation index, Relation heap, HnswModel *m, int layer, HnswPlace *p)
 {
-	Size		bytes = hnsw_space_of(p->l->kind);
 	int			tries;
 
 	p->fresh = false;
@@ -75,7 +75,7 @@ take_known(Relation index, Relation heap, HnswModel *m, int layer, HnswPlace *p)
 	{
 		bool		young = false;
 
-		p->buf = vs_find_shared(index, p->l->kind, bytes);
+		p->buf = hnsw_find_space(index, m, layer > 0);
 		if (!BufferIsValid(p->buf))
 			return false;
 		p->slot = free_slot(heap, p->l, BufferGetPage(p->buf), &young);
@@ -142,13 +142,23 @@ hnsw_space_of(VsKind kind)
 {
 	switch (kind)
 	{
-		case VS_HNSW_UPPER:
+		case VS_HNSW_BASE:
 			return 4096;
-		case VS_HNSW_ROWS:
-			return 2048;
+		case VS_HNSW_UPPER:
+			return 1024;
 		default:
 			return 64;
 	}
+}
+
+Buffer
+hnsw_find_space(Relation index, HnswModel *m, int side)
+{
+	static const VsKind kinds[] = {VS_HNSW_BASE, VS_HNSW_UPPER, VS_HNSW_ROWS};
+	VsKind		kind = kinds[side];
+
+	return kind == VS_HNSW_BASE ? vs_find_space(index, kind, hnsw_space_of(kind)) :
+		vs_find_exact(index, kind, hnsw_space_of(kind), &m->look_at[side]);
 }
 
 void

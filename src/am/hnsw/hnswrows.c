@@ -168,8 +168,7 @@ find_chunk(Relation index, Relation heap, HnswModel *m, uint32 head, int *chunk,
 	{
 		if (tries < 2)
 			buf = vs_try_page(index, tries == 0 ? beside : m->used[HNSW_USED_ROWS], VS_HNSW_ROWS);
-		else if (!BufferIsValid(buf = vs_find_shared(index, VS_HNSW_ROWS,
-													 hnsw_space_of(VS_HNSW_ROWS))))
+		else if (!BufferIsValid(buf = hnsw_find_space(index, m, HNSW_USED_ROWS)))
 			break;
 		if (!BufferIsValid(buf))
 			continue;
