@@ -25,7 +25,10 @@
 /* Of the free space map: a byte per page, 256 steps. */
 #define FSM_STEP (BLCKSZ / 256)
 
-static Buffer find_space(Relation rel, VsKind kind, Size bytes, bool shared);
+/* Blocks that vs_find_exact() looks up in the map: some 50 us. */
+#define MAX_LOOKS 256
+
+static bool recorded(Relation rel, BlockNumber blkno, Size bytes);
 
 static bool
 page_reusable(Relation heap, Page page)
@@ -96,19 +99,6 @@ vs_new_page(Relation rel, Relation heap)
 Buffer
 vs_find_space(Relation rel, VsKind kind, Size bytes)
 {
-	return find_space(rel, kind, bytes, false);
-}
-
-Buffer
-vs_find_shared(Relation rel, VsKind kind, Size bytes)
-{
-	return find_space(rel, kind, bytes, true);
-}
-
-/* shared: a page of another kind may be what somebody else looks for. */
-static Buffer
-find_space(Relation rel, VsKind kind, Size bytes, bool shared)
-{
 	int			tries;
 
 	for (tries = 0; tries < MAX_TRIES; tries++)
@@ -132,10 +122,30 @@ find_space(Relation rel, VsKind kind, Size bytes, bool shared)
 				ReleaseBuffer(buf);
 				return InvalidBuffer;
 			}
-			if (!shared)
-				RecordPageWithFreeSpace(rel, blkno, 0);
+			RecordPageWithFreeSpace(rel, blkno, 0);
 		}
 		ReleaseBuffer(buf);
+	}
+	return InvalidBuffer;
+}
+
+Buffer
+vs_find_exact(Relation rel, VsKind kind, Size bytes, BlockNumber *at)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+	BlockNumber looks;
+
+	for (looks = 0; looks < Min(blocks, MAX_LOOKS); looks++)
+	{
+		BlockNumber blkno = *at < blocks ? *at : 0;
+		Buffer		buf;
+
+		*at = blkno + 1;
+		if (!recorded(rel, blkno, bytes))
+			continue;
+		buf = vs_try_page(rel, blkno, kind);
+		if (BufferIsValid(buf))
+			return buf;
 	}
 	return InvalidBuffer;
 }
@@ -171,10 +181,15 @@ vs_record_space(Relation rel, BlockNumber blkno, Size bytes)
 void
 vs_note_space(Relation rel, BlockNumber blkno, Size bytes)
 {
-	Size		known = GetRecordedFreeSpace(rel, blkno);
-
-	if ((known + FSM_STEP - 1) / FSM_STEP != (bytes + FSM_STEP - 1) / FSM_STEP)
+	if (!recorded(rel, blkno, bytes))
 		vs_record_space(rel, blkno, bytes);
+}
+
+/* Whether the map has just this for a page. */
+static bool
+recorded(Relation rel, BlockNumber blkno, Size bytes)
+{
+	return GetRecordedFreeSpace(rel, blkno) / FSM_STEP == (bytes + FSM_STEP - 1) / FSM_STEP;
 }
 
 void

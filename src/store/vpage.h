@@ -158,8 +158,13 @@ extern Buffer vs_new_page(Relation rel, Relation heap);
 extern Buffer vs_find_space(Relation rel, VsKind kind, Size bytes);
 extern void vs_record_space(Relation rel, BlockNumber blkno, Size bytes);
 
-/* The same where the map has pages of other kinds with gaps, which stay in it. */
-extern Buffer vs_find_shared(Relation rel, VsKind kind, Size bytes);
+/*
+ * A page that was recorded with just this much, exclusively locked, or
+ * InvalidBuffer: for a kind with few gaps where another kind has many, among
+ * which the map's own search would find nothing else. Goes on from *at, block by
+ * block, and gives up soon.
+ */
+extern Buffer vs_find_exact(Relation rel, VsKind kind, Size bytes, BlockNumber *at);
 
 /* vs_record_space() unless the map has it so already. */
 extern void vs_note_space(Relation rel, BlockNumber blkno, Size bytes);
