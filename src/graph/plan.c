@@ -14,7 +14,7 @@ int
 vg_level(uint64_t random, int m)
 {
 	double		uniform = ((double) (random >> 11) + 1) * 0x1p-53;	/* in (0, 1] */
-	double		level = floor(-log(uniform) / log(m));
+	double		level = floor(-log(uniform) / log(2 * m));
 
 	return level < VG_MAX_LEVEL ? (int) level : VG_MAX_LEVEL;
 }
@@ -65,13 +65,13 @@ vg_plan_batch(size_t inserted, size_t n)
 }
 
 /*
- * The sum of n levels has the mean n / (m - 1) and the variance n m / (m - 1)^2;
- * six deviations and a whole highest row.
+ * The sum of n levels has the mean n / (2 m - 1) and the variance
+ * 2 n m / (2 m - 1)^2; six deviations and a whole highest row.
  */
 size_t
 vg_plan_upper(size_t n, int m)
 {
-	double		rest = m - 1;
+	double		rest = 2 * m - 1;
 
-	return (size_t) ((double) n / rest + 6 * sqrt((double) n * m) / rest) + VG_MAX_LEVEL;
+	return (size_t) ((double) n / rest + 6 * sqrt(2.0 * (double) n * m) / rest) + VG_MAX_LEVEL;
 }
