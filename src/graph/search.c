@@ -16,6 +16,10 @@
  * is popped. What is met beyond W's worst goes to `far`, unsorted, and so does,
  * while W is not full, the farther part of a queue much longer than W: it is
  * looked at again before the search ends.
+ *
+ * A node is expanded one turn after it was taken from the queue: in between its
+ * memory is fetched while the one before it is expanded. What that one brings
+ * comes a turn late, which costs few more expansions than the waiting did.
  */
 #include "graph/graph.h"
 
@@ -24,6 +28,7 @@
 
 #define FIRST_SEEN 2048			/* slots; some 1,000 nodes are met at ef 40 */
 #define FIRST_ITEMS 256
+#define LAG_EF 4				/* a narrow search should not look one node ahead */
 #define QUEUE_SPARE 64			/* beyond 2 ef, the farther half of the queue waits */
 
 static void expand(VgSearch *s, uint32_t node, size_t ef);
@@ -59,6 +64,8 @@ vg_search_push(VgSearch *s, uint32_t node, float est)
 bool
 vg_search_run(VgSearch *s, size_t ef)
 {
+	VpHeapItem	lagging = {0, VG_NONE};
+
 	w_refill(s, ef);
 	near_from_far(s, w_worst(s, ef));
 	for (;;)
@@ -69,6 +76,12 @@ vg_search_run(VgSearch *s, size_t ef)
 
 		if (s->nqueue == 0 || s->queue[0].key > worst)
 		{
+			if (lagging.item != VG_NONE)
+			{
+				expand(s, lagging.item, ef);
+				lagging.item = VG_NONE;
+				continue;
+			}
 			if (s->nqueue == 0 && s->nfar == 0)
 				return false;
 			/* What was put off with a smaller limit may be wanted by now. */
@@ -85,9 +98,16 @@ vg_search_run(VgSearch *s, size_t ef)
 		if (slot->est != next.key)
 			continue;			/* expanded, or queued again with a better estimate */
 		slot->est = -INFINITY;
-		if (s->nqueue > 0 && s->access.prefetch)
-			s->access.prefetch(s->access.arg, s->queue[0].item);
-		expand(s, next.item, ef);
+		if (ef <= LAG_EF)
+		{
+			expand(s, next.item, ef);
+			continue;
+		}
+		if (s->access.prefetch)
+			s->access.prefetch(s->access.arg, next.item);
+		if (lagging.item != VG_NONE)
+			expand(s, lagging.item, ef);
+		lagging = next;
 		if (s->nqueue > 2 * ef + QUEUE_SPARE)
 			put_off(s);
 	}

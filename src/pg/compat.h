@@ -60,11 +60,17 @@ typedef RelFileNode VecRelFile;
 #define vecpg_guc_malloc(size) malloc(size)
 #endif
 
-/* Pins a page where it was last seen; false if it is elsewhere by now. */
+/*
+ * Pins a page where it was last seen; false if it is elsewhere by now. From 16 on
+ * such a pin does not count as use, so that the clock sweep would throw out the
+ * hottest pages: one read in VECPG_RECENT_READS should take the normal way.
+ */
 #if PG_VERSION_NUM >= 160000
+#define VECPG_RECENT_READS 16
 #define vecpg_read_recent(rel, blkno, buf) \
 	ReadRecentBuffer((rel)->rd_locator, MAIN_FORKNUM, blkno, buf)
 #else
+#define VECPG_RECENT_READS 65536
 #define vecpg_read_recent(rel, blkno, buf) \
 	ReadRecentBuffer((rel)->rd_node, MAIN_FORKNUM, blkno, buf)
 #endif

@@ -13,23 +13,16 @@
 #include "base/port.h"
 #include "store/hint.h"
 
-/*
- * From 16 on a pin by ReadRecentBuffer does not always count as use, so that
- * the clock sweep would throw out the hottest pages: every 16th read of a
- * backend takes the normal way.
- */
-#define NORMAL_EVERY 16
-
 static void grow(VsHints *hints, Relation rel, BlockNumber blkno);
 
 Page
 vs_read_hinted(Relation rel, VsHints *hints, BlockNumber blkno, VsKind kind,
 			   int mode, Buffer *buf)
 {
-	static unsigned reads = 0;
+	static unsigned reads = 0;	/* of this backend */
 	Page		page;
 
-	if (blkno < hints->n && hints->buf[blkno] != InvalidBuffer && ++reads % NORMAL_EVERY != 0 &&
+	if (blkno < hints->n && hints->buf[blkno] != InvalidBuffer && ++reads % VECPG_RECENT_READS != 0 &&
 		vecpg_read_recent(rel, blkno, hints->buf[blkno]))
 	{
 		*buf = hints->buf[blkno];

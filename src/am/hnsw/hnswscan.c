@@ -40,6 +40,9 @@
 /* The square of a query's length must not vanish in float32: errors are in its unit. */
 #define TINY_NORM 1e-18
 
+/* Pages read at a time where rows have no order. */
+#define ENUMERATE_PAGES 16
+
 /* Quotas are bounded only so that their arrays stay addressable. */
 #define MAX_QUOTA ((int64) 1 << 30)
 
@@ -238,7 +241,6 @@ first_step(HnswScan s)
 	if (s->mode == HNSW_ENUMERATE)
 	{
 		s->uncoded.sort = VI_TIDS_WILD;
-		hnsw_sweep(s);
 		return;
 	}
 	s->uncoded.sort = VI_TIDS_NAN;
@@ -249,7 +251,7 @@ first_step(HnswScan s)
 	/* Codes say nothing about such a query: every heap row is read. */
 	if (s->wild || walk_is_dear(s))
 	{
-		hnsw_sweep(s);
+		hnsw_sweep(s, InvalidBlockNumber);
 		add_met(s);
 		s->order.exhausted = true;
 		return;
@@ -315,7 +317,15 @@ walk(HnswScan s)
 static bool
 next_step(HnswScan s)
 {
-	if (s->mode == HNSW_ENUMERATE || s->order.exhausted)
+	if (s->mode == HNSW_ENUMERATE)
+	{
+		if (s->swept == InvalidBlockNumber)
+			return false;
+		s->nitems = s->next_item = 0;
+		hnsw_sweep(s, ENUMERATE_PAGES);
+		return true;
+	}
+	if (s->order.exhausted)
 		return false;
 	if (hnsw_iterative_scan == VECPG_SCAN_OFF || visited_enough(s))
 	{
@@ -329,7 +339,7 @@ next_step(HnswScan s)
 	s->ef = Max(s->ef * STEP_GROWTH, s->quota);
 	if (!s->walking || walk_is_dear(s))
 	{
-		hnsw_sweep(s);
+		hnsw_sweep(s, InvalidBlockNumber);
 		s->order.exhausted = true;
 		add_met(s);
 		return s->order.nready > 0;

@@ -62,14 +62,18 @@ typedef struct HnswScanData
 	size_t		next_tid;
 	double		value;
 
+	BlockNumber swept;			/* next page of the pass over all; invalid: done */
 	size_t		next_item;		/* enumerate */
 	ViUncoded	uncoded;
 	ViCounters	count;
 } HnswScanData;
 typedef HnswScanData *HnswScan;
 
-/* Reads the records that the walk has not (hnswsweep.c). */
-extern void hnsw_sweep(HnswScan s);
+/*
+ * Reads records that the walk has not, of up to `most` pages from s->swept on
+ * (hnswsweep.c).
+ */
+extern void hnsw_sweep(HnswScan s, BlockNumber most);
 
 /* Takes up a base record (under its page's lock); bound NULL: it may be anywhere. */
 extern void hnsw_scan_meet(HnswScan s, uint32 number, HnswNode node, const VqBound *bound);

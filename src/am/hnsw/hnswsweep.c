@@ -19,20 +19,21 @@
 static void sweep_record(HnswScan s, uint32 number, HnswNode node);
 
 void
-hnsw_sweep(HnswScan s)
+hnsw_sweep(HnswScan s, BlockNumber most)
 {
 	Relation	index = s->scan->indexRelation;
 	HnswModel  *m = s->m;
 	const HnswLayout *l = &m->layout[0];
 	BufferAccessStrategy ring = GetAccessStrategy(BAS_BULKREAD);
 	BlockNumber end = RelationGetNumberOfBlocks(index);
-	char	   *wide = l->npages > 1 ? MemoryContextAlloc(s->cxt, l->size) : NULL;
-	BlockNumber blkno;
+	BlockNumber blkno = Max(s->swept, HNSW_META_BLKNO + 1);
 	int			slot;
 	instr_time	t;
 
 	VI_TRACE_BEGIN(t);
-	for (blkno = HNSW_META_BLKNO + 1; blkno < end; blkno++)
+	if (l->npages > 1 && s->r.wide == NULL)
+		s->r.wide = MemoryContextAlloc(s->cxt, l->size);
+	for (; blkno < end && most > 0; blkno++, most--)
 	{
 		Buffer		buf;
 		Page		page;
@@ -47,7 +48,7 @@ hnsw_sweep(HnswScan s)
 			HnswNode	node;
 
 			UnlockReleaseBuffer(buf);
-			node = hnsw_read(index, m, 0, blkno, BUFFER_LOCK_SHARE, wide, &buf);
+			node = hnsw_read(index, m, 0, blkno, BUFFER_LOCK_SHARE, s->r.wide, &buf);
 			if (node == NULL)
 				continue;
 			sweep_record(s, blkno, node);
@@ -57,6 +58,7 @@ hnsw_sweep(HnswScan s)
 				sweep_record(s, HNSW_NUMBER(l, blkno, slot), HNSW_NODE(page, l, slot));
 		UnlockReleaseBuffer(buf);
 	}
+	s->swept = blkno < end ? blkno : InvalidBlockNumber;
 	FreeAccessStrategy(ring);
 	VI_TRACE_END(t, s->count.lists_us);
 }
