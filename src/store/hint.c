@@ -56,7 +56,6 @@ static void
 grow(VsHints *hints, Relation rel, BlockNumber blkno)
 {
 	BlockNumber n = RelationGetNumberOfBlocks(rel);
-	Buffer	   *more;
 
 	if (blkno >= n)
 		ereport(ERROR,
@@ -64,13 +63,20 @@ grow(VsHints *hints, Relation rel, BlockNumber blkno)
 				 errmsg("index \"%s\" has a link to block %u, past its end",
 						RelationGetRelationName(rel), blkno),
 				 errhint("Please REINDEX it.")));
-	more = MemoryContextAllocExtended(hints->cxt, sizeof(Buffer) * (Size) n,
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	if (hints->buf != NULL)
+	if (n > hints->cap)
 	{
-		memcpy(more, hints->buf, sizeof(Buffer) * hints->n);
-		pfree(hints->buf);
+		/* With room for more: an insert may add a page each time. */
+		Size		cap = (Size) n + n / 8 + 64;
+		Buffer	   *more = MemoryContextAllocExtended(hints->cxt, sizeof(Buffer) * cap,
+													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+		if (hints->buf != NULL)
+		{
+			memcpy(more, hints->buf, sizeof(Buffer) * hints->n);
+			pfree(hints->buf);
+		}
+		hints->buf = more;
+		hints->cap = cap;
 	}
-	hints->buf = more;
 	hints->n = n;
 }

@@ -15,7 +15,8 @@
 typedef struct VsHints
 {
 	MemoryContext cxt;			/* owns the array */
-	BlockNumber n;				/* blocks it has room for */
+	BlockNumber n;				/* blocks there were when it last grew */
+	Size		cap;			/* blocks it has room for */
 	Buffer	   *buf;			/* by block; 0: unknown */
 } VsHints;
 
