@@ -1,4 +1,4 @@
--- knn.sql -- helpers of the ivf tests: made vectors, and an index's answer beside the table's own.
+-- knn.sql -- helpers of the index tests: made vectors, and an index's answer beside the table's own.
 --
 -- Not a test. A regress test reads it with ECHO off, a TAP test from ../sql; both then have schema knn
 -- first in their search path. Tables have columns id int and v vector.
@@ -32,8 +32,9 @@ CREATE FUNCTION question(tab text, op text, lim int, cond text) RETURNS text
 			op, tab, cond, op, 'LIMIT ' || lim)
 	$$;
 
+-- No JIT here and below: it would compile every query for the one time that it runs.
 CREATE FUNCTION by_table(tab text, op text, q vector, lim int, cond text DEFAULT 'true') RETURNS answer
-	LANGUAGE plpgsql SET enable_indexscan = off SET enable_bitmapscan = off
+	LANGUAGE plpgsql SET jit = off SET enable_indexscan = off SET enable_bitmapscan = off
 	AS $$
 		DECLARE
 			result answer;
@@ -44,7 +45,7 @@ CREATE FUNCTION by_table(tab text, op text, q vector, lim int, cond text DEFAULT
 	$$;
 
 CREATE FUNCTION by_index(tab text, op text, q vector, lim int, cond text DEFAULT 'true') RETURNS answer
-	LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
+	LANGUAGE plpgsql SET jit = off SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
 	AS $$
 		DECLARE
 			result answer;
@@ -133,17 +134,21 @@ CREATE FUNCTION mean_recall(tab text, op text, queries vector[], lim int) RETURN
 	LANGUAGE sql
 	AS $$ SELECT avg(recall(by_table(tab, op, q, lim), by_index(tab, op, q, lim))) FROM unnest(queries) q $$;
 
--- Reads every list and trusts no estimate: what is left is the order of certain bounds.
+-- Reads every list and every node and trusts no estimate: what is left is the order of certain bounds.
 CREATE FUNCTION exact_verdict(tab text, op text, queries vector[], lim int, cond text DEFAULT 'true') RETURNS text
-	LANGUAGE sql SET ivf.probes = 1000000 SET vecpg.epsilon = 10
+	LANGUAGE sql SET ivf.probes = 1000000 SET hnsw.ef_search = 100000 SET vecpg.epsilon = 10
 	AS $$ SELECT verdict(tab, op, queries, lim, 1, cond) $$;
 
--- Operator classes with their operators, and the quantizers with the options that choose them.
+-- Operator classes with their operators, and the codes with the options that choose them.
 CREATE VIEW opclasses AS
 	SELECT * FROM (VALUES (1, 'vector_l2_ops', '<->'), (2, 'vector_ip_ops', '<#>'), (3, 'vector_cosine_ops', '<=>')) AS v(nr, opclass, op);
 CREATE VIEW quantizers AS
 	SELECT * FROM (VALUES (1, 'rabitq 8', 'bits = 8'), (2, 'rabitq 4', 'bits = 4'), (3, 'rabitq 1', 'bits = 1'),
 		(4, 'sq8', 'quantizer = sq8'), (5, 'flat', 'quantizer = flat')) AS v(nr, quantizer, options);
+CREATE VIEW graph_opclasses AS
+	SELECT * FROM opclasses UNION ALL VALUES (4, 'vector_l1_ops', '<+>');
+CREATE VIEW graph_codes AS
+	SELECT * FROM (VALUES (1, 'default', 'bits = 0'), (2, 'bits 6', 'bits = 6'), (3, 'bits 8', 'bits = 8')) AS v(nr, code, options);
 
 -- The error of a statement: its SQLSTATE, message, detail and hint; NULL if it has none.
 CREATE FUNCTION error_of(statement text) RETURNS text
