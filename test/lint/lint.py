@@ -203,7 +203,8 @@ def server_rooms_use_server_memory(tree):
             continue
         for number, line in enumerate(without_comments(lines), 1):
             match = re.search(C_HEAP, line)
-            if match:
+            # Before 16 the server itself frees a setting's extra with free().
+            if match and "vecpg_guc_malloc" not in line:
                 yield name, number, "calls %s in a server room" % match.group(1)
 
 
