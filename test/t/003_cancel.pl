@@ -32,14 +32,27 @@ sub relation_files
 		WHERE f ~ '^[0-9]'});
 }
 
-for my $memory ('64MB', '1MB')
+for my $am (@AM)
 {
+	cancelled_at_moments($am, $_) for ('64MB', '1MB');
+	cancelled_in_phases($am);
+	concurrent_build($am);
+	scans_and_vacuum($am);
+}
+$node->stop;
+done_testing();
+
+# The index of a test is always t_l2, on the same table.
+sub cancelled_at_moments
+{
+	my ($am, $memory) = @_;
 	my $set = "SET maintenance_work_mem = '$memory'";
+	my $what = "$am->{name}, $memory";
 	my $start = time;
 
-	$node->safe_psql('postgres', "$set; CREATE INDEX t_v ON t USING ivf (v vector_l2_ops)");
+	$node->safe_psql('postgres', "$set; " . index_sql($am, 't', 'l2'));
 	my $whole = time - $start;
-	$node->safe_psql('postgres', 'DROP INDEX t_v');
+	$node->safe_psql('postgres', 'DROP INDEX t_l2');
 	my $files = relation_files();
 	my $worst = 0;
 	my $cancelled = 0;
@@ -49,74 +62,105 @@ for my $memory ('64MB', '1MB')
 		my $after = int(1000 * $whole * ($i + 0.3) / $MOMENTS) + 1;
 
 		$start = time;
-		my ($ret, $out, $err) = $node->psql('postgres', "$set; SET statement_timeout = $after; CREATE INDEX t_v ON t USING ivf (v vector_l2_ops)");
+		my ($ret, $out, $err) = $node->psql('postgres', "$set; SET statement_timeout = $after; " . index_sql($am, 't', 'l2'));
 		my $late = time - $start - $after / 1000;
 		if ($ret == 0)
 		{
-			$node->safe_psql('postgres', 'DROP INDEX t_v');
+			$node->safe_psql('postgres', 'DROP INDEX t_l2');
 			next;
 		}
 		$cancelled++;
-		like($err, qr/canceling statement due to statement timeout/, "$memory: cancelled after $after ms");
+		like($err, qr/canceling statement due to statement timeout/, "$what: cancelled after $after ms");
 		$worst = $late if $late > $worst;
 	}
-	cmp_ok($cancelled, '>', 0, "$memory: builds were cancelled");
-	cmp_ok($worst, '<', $SLACK, sprintf('%s: a build of %.1f s stopped within %.2f s', $memory, $whole, $worst));
-	is(relation_files(), $files, "$memory: no files left");
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_ls_tmpdir()'), '0', "$memory: no temporary files left");
-	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 't_v'}), '0', "$memory: no index left");
+	cmp_ok($cancelled, '>', 0, "$what: builds were cancelled");
+	cmp_ok($worst, '<', $SLACK, sprintf('%s: a build of %.1f s stopped within %.2f s', $what, $whole, $worst));
+	is(relation_files(), $files, "$what: no files left");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_ls_tmpdir()'), '0', "$what: no temporary files left");
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 't_l2'}), '0', "$what: no index left");
 }
 
-# pg_cancel_backend in each phase that the progress view shows; a concurrent build leaves an invalid index.
-for my $phase ('sampling rows', 'performing k-means', 'assigning rows to lists', 'writing lists')
+# pg_cancel_backend in each phase that the progress view shows.
+sub cancelled_in_phases
 {
-	my $hit = 0;
+	my ($am) = @_;
 
-	for my $try (1 .. 10)
+	for my $phase (@{ $am->{phases} })
 	{
-		my $session = $node->background_psql('postgres', on_error_stop => 0);
-		my $pid = $session->query_safe('SELECT pg_backend_pid()');
-		my $watch = $node->background_psql('postgres', on_error_stop => 0);
+		my $hit = 0;
 
-		# One statement looks until the phase comes and cancels at once.
-		$watch->query_until(qr/looking/, qq{\\echo looking
-			DO \$\$ DECLARE p text; begun boolean := false; BEGIN
-				FOR i IN 1 .. 10000 LOOP
-					PERFORM pg_stat_clear_snapshot();
-					SELECT phase INTO p FROM pg_stat_progress_create_index WHERE pid = $pid;
-					EXIT WHEN p LIKE '%$phase%' OR (begun AND p IS NULL);
-					begun := begun OR p IS NOT NULL;
-					PERFORM pg_sleep(0.0002);
-				END LOOP;
-				PERFORM set_config('x.seen', coalesce(p, ''), false);
-				PERFORM pg_cancel_backend($pid);
-			END \$\$;\n});
-		$session->query_until(qr/started/, "\\echo started\nSET maintenance_work_mem = '1MB';\nCREATE INDEX t_v ON t USING ivf (v vector_cosine_ops) WITH (bits = 4);\n");
-		my $seen = $watch->query_safe(q{SELECT current_setting('x.seen')});
-		$watch->quit;
-		my $start = time;
-		$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
-		my $late = time - $start;
-		$session->quit;
-		my $left = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 't_v'});
-		$node->safe_psql('postgres', 'DROP INDEX IF EXISTS t_v');
 		# The phase can be over by the time the signal comes: again.
-		next if $seen !~ /\Q$phase\E/ || $left;
-		cmp_ok($late, '<', $SLACK, sprintf('cancelled while %s: %.2f s', $phase, $late));
-		$hit = 1;
-		last;
+		for (1 .. 10)
+		{
+			last if $hit = cancelled_in($am, $phase);
+		}
+		ok($hit, "$am->{name}: phase was met: $phase");
 	}
-	ok($hit, "phase was met: $phase");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_ls_tmpdir()'), '0', "$am->{name}: no temporary files left");
 }
-is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_ls_tmpdir()'), '0', 'no temporary files left');
 
-my ($ret, $out, $err) = $node->psql('postgres', 'SET statement_timeout = 60; CREATE INDEX CONCURRENTLY t_v ON t USING ivf (v vector_l2_ops)');
-like($err, qr/statement timeout/, 'concurrent build cancelled');
-is($node->safe_psql('postgres', q{SELECT indisvalid FROM pg_index WHERE indexrelid = 't_v'::regclass}), 'f', 'it leaves an invalid index');
-$node->safe_psql('postgres', 'REINDEX INDEX t_v');
-sound_ok($node, 't_v', 'which REINDEX makes a sound one');
+sub cancelled_in
+{
+	my ($am, $phase) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my $watch = $node->background_psql('postgres', on_error_stop => 0);
+
+	# One statement looks until the phase comes and cancels at once.
+	$watch->query_until(qr/looking/, qq{\\echo looking
+		DO \$\$ DECLARE p text; begun boolean := false; BEGIN
+			FOR i IN 1 .. 10000 LOOP
+				PERFORM pg_stat_clear_snapshot();
+				SELECT phase INTO p FROM pg_stat_progress_create_index WHERE pid = $pid;
+				EXIT WHEN p LIKE '%$phase%' OR (begun AND p IS NULL);
+				begun := begun OR p IS NOT NULL;
+				PERFORM pg_sleep(0.0002);
+			END LOOP;
+			PERFORM set_config('x.seen', coalesce(p, ''), false);
+			PERFORM pg_cancel_backend($pid);
+		END \$\$;\n});
+	$session->query_until(qr/started/, "\\echo started\nSET maintenance_work_mem = '1MB';\n" . index_sql($am, 't', 'cosine'));
+	my $seen = $watch->query_safe(q{SELECT current_setting('x.seen')});
+	$watch->quit;
+	my $start = time;
+	$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND state = 'active'");
+	my $late = time - $start;
+	$session->quit;
+	my $left = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 't_cosine'});
+	$node->safe_psql('postgres', 'DROP INDEX IF EXISTS t_cosine');
+	return 0 if $seen !~ /\Q$phase\E/ || $left;
+	cmp_ok($late, '<', $SLACK, sprintf('%s: cancelled while %s: %.2f s', $am->{name}, $phase, $late));
+	return 1;
+}
+
+# A concurrent build leaves an invalid index.
+sub concurrent_build
+{
+	my ($am) = @_;
+	my ($ret, $out, $err) = $node->psql('postgres', 'SET statement_timeout = 60; ' . index_sql($am, 't', 'l2') =~ s/INDEX/INDEX CONCURRENTLY/r);
+
+	like($err, qr/statement timeout/, "$am->{name}: concurrent build cancelled");
+	is($node->safe_psql('postgres', q{SELECT indisvalid FROM pg_index WHERE indexrelid = 't_l2'::regclass}), 'f', 'it leaves an invalid index');
+	$node->safe_psql('postgres', 'REINDEX INDEX t_l2');
+	sound_ok($node, 't_l2', 'which REINDEX makes a sound one');
+}
 
 # A scan that reads everything, a VACUUM that removes much.
+sub scans_and_vacuum
+{
+	my ($am) = @_;
+
+	timed_out("$am->{name}: scan", 20, "SET enable_seqscan = off; $am->{all}; SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> made(256, 1)) s");
+	timed_out("$am->{name}: scans in a loop", 50, 'SET enable_seqscan = off; SELECT count(*) FROM t a, LATERAL (SELECT id FROM t ORDER BY v <-> a.v LIMIT 10) n');
+	$node->safe_psql('postgres', 'CREATE TABLE kept AS SELECT * FROM t WHERE id % 2 = 0; DELETE FROM t WHERE id % 2 = 0');
+	timed_out("$am->{name}: VACUUM", 100, 'SET vacuum_cost_delay = 20; SET vacuum_cost_limit = 100; VACUUM t');
+	sound_ok($node, 't_l2', 'sound after the cancelled VACUUM');
+	$node->safe_psql('postgres', 'INSERT INTO t SELECT i, made(256, i) FROM generate_series(1, 500) i; VACUUM t');
+	sound_ok($node, 't_l2', 'sound after the next');
+	exact_ok($node, 't', '<->', 256, 'and exact');
+	$node->safe_psql('postgres', 'DROP INDEX t_l2; DELETE FROM t WHERE id <= 500; INSERT INTO t SELECT * FROM kept; DROP TABLE kept; VACUUM t');
+}
+
 sub timed_out
 {
 	my ($what, $ms, $sql) = @_;
@@ -127,13 +171,3 @@ sub timed_out
 	like($err, qr/statement timeout/, "$what: cancelled");
 	cmp_ok($late, '<', $SLACK, sprintf('%s: %.2f s', $what, $late));
 }
-timed_out('scan', 20, 'SET enable_seqscan = off; SET ivf.probes = 1000000; SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> made(256, 1)) s');
-timed_out('scans in a loop', 50, 'SET enable_seqscan = off; SELECT count(*) FROM t a, LATERAL (SELECT id FROM t ORDER BY v <-> a.v LIMIT 10) n');
-$node->safe_psql('postgres', 'DELETE FROM t WHERE id % 2 = 0');
-timed_out('VACUUM', 100, 'SET vacuum_cost_delay = 20; SET vacuum_cost_limit = 100; VACUUM t');
-sound_ok($node, 't_v', 'sound after the cancelled VACUUM');
-$node->safe_psql('postgres', 'INSERT INTO t SELECT i, made(256, i) FROM generate_series(1, 500) i; VACUUM t');
-sound_ok($node, 't_v', 'sound after the next');
-exact_ok($node, 't', '<->', 256, 'and exact');
-$node->stop;
-done_testing();

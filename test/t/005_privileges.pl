@@ -16,7 +16,6 @@ $node->safe_psql('postgres', q{
 	SET ROLE owner;
 	CREATE TABLE t (id int, v vector(4), secret boolean);
 	INSERT INTO t SELECT i, made(4, i), i % 2 = 0 FROM generate_series(1, 500) i;
-	CREATE INDEX t_v ON t USING ivf (v vector_l2_ops);
 	GRANT SELECT ON t TO reader;
 });
 
@@ -29,37 +28,43 @@ sub as_role
 
 my %calls = (
 	search => 'SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> made(4, 1) LIMIT 5) s',
-	info => q{SELECT rows FROM vecpg_index_info('t_v')},
-	recall => q{SELECT recall BETWEEN 0 AND 1 FROM vecpg_recall('t_v', 10, 5)},
-	check => q{SELECT count(*) FROM vecpg_check('t_v')},
-	heap => q{SELECT count(*) FROM vecpg_check('t_v', true)},
+	info => q{SELECT rows FROM vecpg_index_info('t_l2')},
+	recall => q{SELECT recall BETWEEN 0 AND 1 FROM vecpg_recall('t_l2', 10, 5)},
+	check => q{SELECT count(*) FROM vecpg_check('t_l2')},
+	heap => q{SELECT count(*) FROM vecpg_check('t_l2', true)},
 	last => 'SELECT count(*) FROM vecpg_last_scan()',
 	cpu => q{SELECT vecpg_cpu() <> ''},
-	build => 'CREATE INDEX ON t USING ivf (v vector_ip_ops)',
-	reindex => 'REINDEX INDEX t_v',
+	reindex => 'REINDEX INDEX t_l2',
 );
 my %expected = (
 	postgres => { search => 5, info => 500, recall => 't', check => 0, heap => 0, last => 1, cpu => 't', build => '', reindex => '' },
 	reader => { search => 5, info => 500, recall => 't', check => 'denied', heap => 'denied', last => 1, cpu => 't', build => 'denied', reindex => 'denied' },
 	nobody => { search => 'denied', info => 'denied', recall => 'denied', check => 'denied', heap => 'denied', last => 1, cpu => 't', build => 'denied', reindex => 'denied' },
 );
-for my $role (sort keys %expected)
+for my $am (@AM)
 {
-	is(as_role($role, $calls{$_}), $expected{$role}{$_}, "$role: $_") for sort keys %calls;
+	$calls{build} = index_sql($am, 't', 'ip');
+	$node->safe_psql('postgres', 'RESET ROLE; ' . index_sql($am, 't', 'l2'));
+	for my $role (sort keys %expected)
+	{
+		is(as_role($role, $calls{$_}), $expected{$role}{$_}, "$am->{name}, $role: $_") for sort keys %calls;
+	}
+
+	# The owner may call vecpg_check once it is granted.
+	is(as_role('owner', $calls{check}), 'denied', 'vecpg_check needs a grant');
+	$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION vecpg_check(regclass, boolean) TO owner, reader');
+	is(as_role('owner', $calls{heap}), '0', 'then the owner may');
+	is(as_role('reader', $calls{heap}), 'denied', 'and others may not');
+	$node->safe_psql('postgres', 'REVOKE EXECUTE ON FUNCTION vecpg_check(regclass, boolean) FROM owner, reader');
+
+	# Row security is the executor's: the index finds nothing that the policy hides, and loses nothing else.
+	$node->safe_psql('postgres', 'ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t TO reader USING (NOT secret)');
+	is(as_role('reader', 'SET enable_seqscan = off; SELECT count(*), bool_or(secret) FROM (SELECT secret FROM t ORDER BY v <-> made(4, 1) LIMIT 300) s'),
+		'250|f', "$am->{name}: row security");
+	my $hidden = as_role('reader', $calls{recall});
+	ok($hidden eq 'denied' || $hidden eq 't' || $hidden =~ /row-level security/, 'vecpg_recall under row security') or diag($hidden);
+	$node->safe_psql('postgres', 'DROP POLICY p ON t; ALTER TABLE t DISABLE ROW LEVEL SECURITY; DROP INDEX t_l2, t_ip');
 }
-
-# The owner may call vecpg_check once it is granted.
-is(as_role('owner', $calls{check}), 'denied', 'vecpg_check needs a grant');
-$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION vecpg_check(regclass, boolean) TO owner, reader');
-is(as_role('owner', $calls{heap}), '0', 'then the owner may');
-is(as_role('reader', $calls{heap}), 'denied', 'and others may not');
-
-# Row security is the executor's: the index finds nothing that the policy hides, and loses nothing else.
-$node->safe_psql('postgres', 'ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t TO reader USING (NOT secret)');
-is(as_role('reader', 'SET enable_seqscan = off; SELECT count(*), bool_or(secret) FROM (SELECT secret FROM t ORDER BY v <-> made(4, 1) LIMIT 300) s'),
-	'250|f', 'row security');
-my $hidden = as_role('reader', $calls{recall});
-ok($hidden eq 'denied' || $hidden eq 't' || $hidden =~ /row-level security/, 'vecpg_recall under row security') or diag($hidden);
 
 # An expression index splits in the backend of whoever inserts, reading heap rows where there are no codes.
 $node->safe_psql('postgres', q{
