@@ -26,6 +26,7 @@
 
 #define SLICE_NS 25000000		/* of a parallel region; 100 ms is the limit */
 #define BUCKETS 256
+#define SPOT_LAYERS 3
 
 /* An edge to be added to the target's list. */
 typedef struct BackEdge
@@ -36,6 +37,13 @@ typedef struct BackEdge
 	uint32_t	source;
 	uint32_t	pruner;			/* as vg_list_judge says */
 } BackEdge;
+
+/* Where a row of the batch belongs: the rows nearest to it on layers 3, 2, 1. */
+typedef struct Spot
+{
+	uint32_t	above[SPOT_LAYERS];
+	uint32_t	row;
+} Spot;
 
 typedef struct Build
 {
@@ -50,6 +58,7 @@ typedef struct Build
 	size_t		batch;			/* order[inserted ...] being inserted */
 	VgWalk	   *walks;			/* one a thread */
 	VgLinker   *linkers;
+	Spot	   *spots;			/* [batch] */
 	BackEdge   *found;			/* of the batch's rows, each with room for all its edges */
 	size_t	   *found_at;		/* [batch + 1] a row's part of `found` */
 	uint32_t   *nfound;			/* [batch] */
@@ -63,6 +72,9 @@ static size_t next_batch(const Build *b, size_t inserted);
 static void alloc_graph(Build *b);
 static void alloc_threads(Build *b);
 static void parallel(Build *b, size_t n, VmParBody body, bool rows);
+static void spot_body(void *arg, int thread, size_t from, size_t to);
+static void sort_batch(Build *b);
+static int	compare_spot(const void *a, const void *b);
 static void place_batch(Build *b);
 static void insert_body(void *arg, int thread, size_t from, size_t to);
 static void insert_row(Build *b, VgWalk *w, VgLinker *l, size_t i);
@@ -98,6 +110,8 @@ vg_build(const VmEnv *env, const VgRows *rows, const VgBuildOptions *o, VgGraph 
 		if (o->paused && rows->n - b.inserted == o->pause)
 			o->paused(o->arg, g, b.order + b.inserted, o->pause);
 		b.batch = next_batch(&b, b.inserted);
+		parallel(&b, b.batch, spot_body, false);
+		sort_batch(&b);
 		place_batch(&b);
 		parallel(&b, b.batch, insert_body, true);
 		collect_back_edges(&b);
@@ -133,7 +147,7 @@ vg_build_bytes(size_t n, int dim, const VgBuildOptions *o, int nthreads)
 
 	return edges * (sizeof(uint32_t) + sizeof(float)) +
 		n * (2 * sizeof(uint32_t) + sizeof(uint8_t)) +
-		back * sizeof(BackEdge) + batch * 2 * sizeof(size_t) + thread * (size_t) VP_MAX(nthreads, 1);
+		back * sizeof(BackEdge) + batch * (2 * sizeof(size_t) + sizeof(Spot)) + thread * (size_t) VP_MAX(nthreads, 1);
 }
 
 static void *
@@ -170,6 +184,7 @@ alloc_graph(Build *b)
 	upper = most_back_edges(b);
 	b->found = get(b, upper, sizeof(BackEdge));
 	b->back = get(b, upper, sizeof(BackEdge));
+	b->spots = get(b, vg_plan_batch(g->n, 2 * g->n + 1), sizeof(Spot));
 	b->found_at = get(b, vg_plan_batch(g->n, 2 * g->n + 1), sizeof(size_t));
 	b->nfound = get(b, vg_plan_batch(g->n, 2 * g->n + 1), sizeof(uint32_t));
 }
@@ -251,6 +266,55 @@ clock_ns(void)
 	return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
 }
 
+/* ---- the order within a batch ---- */
+
+static void
+spot_body(void *arg, int thread, size_t from, size_t to)
+{
+	Build	   *b = arg;
+	VgWalk	   *w = &b->walks[thread];
+
+	for (size_t i = b->from + from; i < b->from + to; i++)
+	{
+		Spot	   *spot = &b->spots[i];
+
+		spot->row = b->order[b->inserted + i];
+		for (int k = 0; k < SPOT_LAYERS; k++)
+			spot->above[k] = b->g->entry;
+		vg_walk_begin(w, vg_row(b->rows, spot->row), b->g->entry);
+		for (int layer = b->g->top; layer > 0; layer--)
+		{
+			vg_walk_layer(w, layer, 1);
+			if (layer <= SPOT_LAYERS)
+				spot->above[SPOT_LAYERS - layer] = vg_key_id(w->pool[0]);
+		}
+	}
+}
+
+/*
+ * Rows of one place go in one after the other: their searches read the same
+ * rows, which the caches still hold. The graph does not depend on it.
+ */
+static void
+sort_batch(Build *b)
+{
+	qsort(b->spots, b->batch, sizeof(Spot), compare_spot);
+	for (size_t i = 0; i < b->batch; i++)
+		b->order[b->inserted + i] = b->spots[i].row;
+}
+
+static int
+compare_spot(const void *a, const void *b)
+{
+	const Spot *x = a;
+	const Spot *y = b;
+
+	for (int k = 0; k < SPOT_LAYERS; k++)
+		if (x->above[k] != y->above[k])
+			return x->above[k] < y->above[k] ? -1 : 1;
+	return x->row < y->row ? -1 : x->row > y->row;
+}
+
 /* ---- a batch's own lists ---- */
 
 /* Room for the reverse edges that each row of the batch may ask for. */
@@ -282,8 +346,12 @@ insert_row(Build *b, VgWalk *w, VgLinker *l, size_t i)
 	int			level = b->g->level[row];
 
 	b->nfound[i] = 0;
-	vg_walk_begin(w, vg_row(b->rows, row));
-	for (int layer = b->g->top; layer >= 0; layer--)
+	/* Most rows have no edges above: the way down has been gone already. */
+	if (level == 0)
+		vg_walk_begin(w, vg_row(b->rows, row), b->spots[i].above[SPOT_LAYERS - 1]);
+	else
+		vg_walk_begin(w, vg_row(b->rows, row), b->g->entry);
+	for (int layer = level == 0 ? 0 : b->g->top; layer >= 0; layer--)
 	{
 		vg_walk_layer(w, layer, layer > level ? 1 : b->o->ef_construction);
 		if (layer <= level)

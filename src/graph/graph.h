@@ -40,6 +40,8 @@ typedef struct VgRow
 	float		norm2;			/* its squared length (without z); VG_L1: unused */
 	float		z;				/* 0 unless inner product */
 	int32_t		sum;			/* of all u */
+	float		head_norm2;		/* of the reconstruction's first VgRows.head dimensions */
+	int32_t		head_sum;		/* of their u */
 	uint8_t		u[];			/* dim codes */
 } VgRow;
 
@@ -51,6 +53,11 @@ typedef struct VgRows
 	int			dim;			/* multiple of 16 */
 	VgSpace		space;
 	float		step;			/* VG_L1 */
+	/*
+	 * VG_L2 of rotated rows: a row is first compared on so many dimensions, a
+	 * multiple of 16, and dropped if it is far. 0: always on all.
+	 */
+	int			head;
 } VgRows;
 
 VP_INLINE const VgRow *
@@ -59,12 +66,16 @@ vg_row(const VgRows *rows, uint32_t i)
 	return (const VgRow *) (rows->rows + rows->stride * i);
 }
 
+/* Fills the sums of a row whose codes and factors are set. */
+void		vg_row_sums(const VgRows *rows, VgRow *row);
+
 /* A row as a query: signed codes and sums prepared once. */
 typedef struct VgQuery
 {
 	const VgRow *row;
 	int8_t	   *s;				/* [dim] u - 128; caller's memory; VG_L1: unused */
 	int32_t		ssum;			/* of s */
+	int32_t		head_ssum;		/* of its first VgRows.head */
 } VgQuery;
 
 void		vg_query(const VgRows *rows, const VgRow *row, int8_t *s, VgQuery *q);

@@ -16,22 +16,56 @@
  * on exact integers: the same bits at every CPU level, and d(i,j) = d(j,i).
  */
 VP_INLINE float
-vg_near(const VgRows *rows, const VgQuery *q, const VgRow *row)
+vg_near_of(const VgRows *rows, const VgQuery *q, const VgRow *row, int32_t u8s8)
 {
-	size_t		dim = (size_t) rows->dim;
 	int64_t		four;			/* four times <u_i - 127.5, u_q - 127.5> */
 	float		dot;
 	float		dz;
 	float		dist;
 
-	if (rows->space == VG_L1)
-		return rows->step * (float) vk->l1_u8u8(row->u, q->row->u, dim);
-	four = 4 * (int64_t) vk->dot_u8s8(row->u, q->s, dim) + 2 * (int64_t) row->sum -
-		510 * (int64_t) q->ssum - 255 * (int64_t) dim;
+	four = 4 * (int64_t) u8s8 + 2 * (int64_t) row->sum -
+		510 * (int64_t) q->ssum - 255 * (int64_t) rows->dim;
 	dot = (float) four * 0.25f * (row->t * q->row->t);
 	dz = row->z - q->row->z;
 	dist = row->norm2 + q->row->norm2 - 2 * dot + dz * dz;
 	return dist > 0 ? dist : 0;
+}
+
+VP_INLINE float
+vg_near(const VgRows *rows, const VgQuery *q, const VgRow *row)
+{
+	if (rows->space == VG_L1)
+		return rows->step * (float) vk->l1_u8u8(row->u, q->row->u, (size_t) rows->dim);
+	return vg_near_of(rows, q, row, vk->dot_u8s8(row->u, q->s, (size_t) rows->dim));
+}
+
+/*
+ * vg_near in two parts: the dot of the head first, with the distance that the
+ * head alone lets expect; then the rest.
+ */
+VP_INLINE float
+vg_near_head(const VgRows *rows, const VgQuery *q, const VgRow *row, int32_t *dot)
+{
+	int			head = rows->head;
+	int64_t		four;
+	float		dist;
+	float		dz;
+
+	*dot = vk->dot_u8s8(row->u, q->s, (size_t) head);
+	four = 4 * (int64_t) *dot + 2 * (int64_t) row->head_sum - 510 * (int64_t) q->head_ssum -
+		255 * (int64_t) head;
+	dist = row->head_norm2 + q->row->head_norm2 - (float) four * 0.5f * (row->t * q->row->t);
+	dz = row->z - q->row->z;
+	return dist * ((float) rows->dim / (float) head) + dz * dz;
+}
+
+VP_INLINE float
+vg_near_rest(const VgRows *rows, const VgQuery *q, const VgRow *row, int32_t dot)
+{
+	int			head = rows->head;
+
+	dot += vk->dot_u8s8(row->u + head, q->s + head, (size_t) (rows->dim - head));
+	return vg_near_of(rows, q, row, dot);
 }
 
 /* ---- searching a layer in memory (walk.c) ---- */
@@ -82,13 +116,14 @@ typedef struct VgWalk
 	uint32_t   *visited;		/* open addressing */
 	size_t		visited_cap;	/* a power of two */
 	uint32_t   *fresh;			/* [2m] neighbours met for the first time */
+	int32_t    *dots;			/* [2m] of their heads */
 } VgWalk;
 
 size_t		vg_walk_bytes(int m, int dim, int ef);
 void		vg_walk_init(VgWalk *w, const VgGraph *g, const VgRows *rows, int ef, void *memory);
 
-/* Starts at the entry with a query; then layers are searched from above. */
-void		vg_walk_begin(VgWalk *w, const VgRow *query);
+/* Starts with a query at a row, the graph's entry for instance; then layers are searched from above. */
+void		vg_walk_begin(VgWalk *w, const VgRow *query, uint32_t start);
 
 /* Replaces the pool by the `ef` nearest rows that its rows lead to on a layer. */
 void		vg_walk_layer(VgWalk *w, int layer, int ef);

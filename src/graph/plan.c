@@ -8,7 +8,7 @@
 #include <math.h>
 
 #define BATCH_SHARE 32			/* of the rows inserted, that may go in unseen by each other */
-#define BATCH_MAX 4096			/* more would not make threads busier */
+#define BATCH_MAX 32768			/* so many that neighbours are in it, to be inserted together */
 
 int
 vg_level(uint64_t random, int m)

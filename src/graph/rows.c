@@ -12,6 +12,23 @@
 #include "graph/inner.h"
 
 void
+vg_row_sums(const VgRows *rows, VgRow *row)
+{
+	int64_t		four = 0;		/* four times |u - 127.5|^2 of the head */
+
+	row->sum = row->head_sum = 0;
+	for (int d = 0; d < rows->dim; d++)
+	{
+		row->sum += row->u[d];
+		if (d == rows->head - 1)
+			row->head_sum = row->sum;
+		if (d < rows->head)
+			four += (2 * row->u[d] - 255) * (2 * row->u[d] - 255);
+	}
+	row->head_norm2 = (float) four * 0.25f * (row->t * row->t);
+}
+
+void
 vg_query(const VgRows *rows, const VgRow *row, int8_t *s, VgQuery *q)
 {
 	const uint8_t *VP_RESTRICT u = row->u;
@@ -20,12 +37,13 @@ vg_query(const VgRows *rows, const VgRow *row, int8_t *s, VgQuery *q)
 
 	q->row = row;
 	q->s = s;
-	q->ssum = 0;
+	q->ssum = q->head_ssum = 0;
 	if (rows->space == VG_L1)
 		return;
 	for (int d = 0; d < dim; d++)
 		signed_u[d] = (int8_t) (u[d] ^ 0x80);
 	q->ssum = row->sum - 128 * dim;
+	q->head_ssum = row->head_sum - 128 * rows->head;
 }
 
 float

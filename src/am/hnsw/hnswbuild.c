@@ -39,6 +39,9 @@
 /* Fewer do not tell the range of the rows to come. */
 #define FEW_ROWS 32
 
+/* Dimensions on which the build first compares a row, where it has twice as many. */
+#define HEAD_DIMS 256
+
 /* Equal vectors by hash. */
 typedef struct HashEntry
 {
@@ -206,6 +209,7 @@ begin_load(HnswBuild *b, ForkNumber fork)
 	b->rows.dim = m->dim;
 	b->rows.space = m->oc->metric == VQ_L1 ? VG_L1 : VG_L2;
 	b->rows.step = m->params[1];
+	b->rows.head = m->oc->metric != VQ_L1 && m->dim >= 2 * HEAD_DIMS ? HEAD_DIMS : 0;
 	b->rows.stride = VP_ROUND_UP(sizeof(VgRow) + m->dim + 4 * sizeof(float), VP_ALIGN);
 	b->raw = b->env.alloc(b->env.arg, sizeof(float) * HNSW_BATCH * m->dims);
 	b->tid = palloc(sizeof(ItemPointerData) * HNSW_BATCH);
@@ -311,20 +315,20 @@ code_row(HnswBuild *b, size_t i, const float *x, uint8 *code)
 	float	   *factors = HNSW_ROW_FACTORS(b, row);
 	float	   *scratch = (float *) code - 2 * Max(m->dim, m->dims);
 	Size		head = codec->bytes(m->dim) - m->dim;
-	int			d;
 
 	codec->encode(x, m->zero, m->dim, m->params, scratch, code);
 	memcpy(factors, code, head);
 	memcpy(row->u, code + head, m->dim);
-	row->sum = 0;
-	for (d = 0; d < m->dim; d++)
-		row->sum += row->u[d];
 	row->t = row->norm2 = 0;
 	if (b->rows.space == VG_L1)
+	{
+		vg_row_sums(&b->rows, row);
 		return;
+	}
 	/* factors: length along the code's direction, 1 / |s| */
 	row->t = factors[0] * factors[1];
 	row->norm2 = factors[0] * factors[0];
+	vg_row_sums(&b->rows, row);
 	if (m->codec->id == VQ_RABITQ6)
 		vq_rabitq6_factors(code, x, m->zero, m->dim, b->coded[i].factors);
 }

@@ -25,6 +25,14 @@
  * processor's own prefetcher follows a stream once it runs. */
 #define PREFETCH_BYTES 4096
 
+/*
+ * Breadth on the last layer before the one that is wanted. Where data is in
+ * clumps and old rows are replaced by new ones, edges between clumps are few, and
+ * a walk of breadth 1 ends in the wrong one: recall .95 instead of .998 in 32
+ * dimensions after all rows were replaced.
+ */
+#define DESCEND_EF 4
+
 static void read_rest(Relation index, const HnswLayout *l, Page page, char *wide);
 static void walk_prefetch(void *arg, uint32_t number);
 static int	walk_expand(void *arg, uint32_t number, float *own, uint32_t *ids, float *ests);
@@ -134,7 +142,7 @@ hnsw_descend(HnswReader *r, uint32 number, int from, int to)
 	{
 		hnsw_walk_begin(r, layer);
 		vg_search_push(&r->search, number, 0);
-		vg_search_run(&r->search, 1);
+		vg_search_run(&r->search, layer == to + 1 ? DESCEND_EF : 1);
 		number = r->down;
 	}
 	r->visit = visit;
