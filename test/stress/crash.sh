@@ -14,7 +14,8 @@ ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 stress_begin "wal_consistency_checking = generic" "checkpoint_timeout = 30s" "restart_after_crash = off"
 
 echo "crash: $CYCLES cycles, $CLIENTS clients, seed $SEED"
-sql -c "CREATE TABLE log (client int, n int, v vector(12))" -c "CREATE INDEX log_l2 ON log USING ivf (v vector_l2_ops)"
+sql -c "CREATE TABLE log (client int, n int, v vector(12))" -c "CREATE INDEX log_ivf ON log USING ivf (v vector_l2_ops)" \
+	-c "CREATE INDEX log_hnsw ON log USING hnsw (v vector_l2_ops)"
 
 # client_loop NUMBER CYCLE: random work, then rows of the log, each printed when its commit was reported.
 client_loop()
@@ -28,7 +29,7 @@ client_loop()
 	done | psql -qAtX >"$RUN/out$1.$2" 2>&1
 }
 
-# acked_rows: the rows whose commit was reported are in the table, and the log's index is sound.
+# acked_rows: the rows whose commit was reported are in the table, and the log's indexes are sound.
 acked_rows()
 {
 	local client last have
@@ -43,10 +44,10 @@ acked_rows()
 			echo "client $client: row ${last:-0} was committed, found (highest, number): $have"
 		fi
 	done
-	sql -c "SELECT 'problem: ' || c FROM vecpg_check('log_l2', true) c"
+	sql -c "SELECT 'problem: ' || c FROM (VALUES ('log_ivf'), ('log_hnsw')) i(name), vecpg_check(name::regclass, true) c"
 }
 
-ALLOWED="$ALLOWED|server closed the connection|connection to server|terminating connection|^acked |the database system is|^	|could not send data|no connection to the server|postmaster exited"
+ALLOWED="$ALLOWED|server closed the connection|connection to server|terminating connection|^acked |the database system is|^	|could not send data|no connection to the server|postmaster exited|lost connection to parallel worker|AbortTransaction while in ABORT state"
 for cycle in $(seq "$CYCLES")
 do
 	pids=()

@@ -4,14 +4,14 @@
 # sequential scan gives under the same snapshot, whatever runs beside it.
 
 DATABASE=stress
-TABLES="a b"
+TABLES="a b g h"
 passed=0 failed=0
 
 # What concurrent DDL may answer; any other error of a client is a failure.
 ALLOWED='deadlock detected|does not use the index|could not obtain lock|could not serialize access'
 
-# stress_begin [settings]: a server of our own with tables a and b, each under an index for every operator
-# (all quantizers between them), that together hold 1,000 rows.
+# stress_begin [settings]: a server of our own with tables a and b (ivf), g and h (hnsw), each under indexes for
+# several operators (all codes between them), that together hold 2,000 rows.
 stress_begin()
 {
 	. "$ROOT/test/harness/server.sh"
@@ -42,23 +42,32 @@ client_script()
 		elif [ $dice -lt 65 ]; then echo "SELECT delete_some('$t', $((RANDOM % 150 + 1))) \\g /dev/null"
 		elif [ $dice -lt 72 ]; then echo "BEGIN; SELECT insert_some('$t', 100), delete_some('$t', 50) \\g /dev/null"; echo "ROLLBACK;"
 		elif [ $dice -lt 90 ]; then echo "VACUUM $t;"
-		elif [ $dice -lt 94 ]; then echo "REINDEX INDEX ${t}_$(operator);"
-		elif [ $dice -lt 97 ]; then echo "REINDEX INDEX CONCURRENTLY ${t}_$(operator);"
-		else echo "SELECT 'problem: ' || c FROM vecpg_check('${t}_$(operator)') c;"
+		elif [ $dice -lt 94 ]; then echo "REINDEX INDEX ${t}_$(operator $t);"
+		elif [ $dice -lt 97 ]; then echo "REINDEX INDEX CONCURRENTLY ${t}_$(operator $t);"
+		else echo "SELECT 'problem: ' || c FROM vecpg_check('${t}_$(operator $t)') c;"
 		fi
-		echo "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT check_once('$(table)', '$(operator)'); COMMIT;"
+		t=$(table)
+		echo "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT check_once('$t', '$(operator $t)'); COMMIT;"
 	done
 }
 
 table()
 {
-	[ $((RANDOM % 2)) = 0 ] && echo a || echo b
+	local names=($TABLES)
+	echo "${names[RANDOM % ${#names[@]}]}"
 }
 
+# operators_of TABLE: those that it has an index for, named TABLE_OPERATOR.
+operators_of()
+{
+	[ "$1" = h ] && echo "l2 l1 cosine" || echo "l2 ip cosine"
+}
+
+# operator TABLE
 operator()
 {
-	local names=(l2 ip cosine)
-	echo "${names[RANDOM % 3]}"
+	local names=($(operators_of "$1"))
+	echo "${names[RANDOM % ${#names[@]}]}"
 }
 
 # count_checks FILE...: adds the clients' verdicts to passed and failed, and shows what went wrong.
@@ -76,7 +85,7 @@ final_checks()
 	local t op
 	for t in $TABLES
 	do
-		for op in l2 ip cosine
+		for op in $(operators_of $t)
 		do
 			sql -c "SELECT check_all('$t', '$op')" >"$RUN/final" 2>&1
 			sql -c "SELECT 'problem: ' || c FROM vecpg_check('${t}_$op', true) c" >>"$RUN/final" 2>&1

@@ -1,12 +1,12 @@
 #!/bin/bash
 # oracle.sh -- random inserts, updates, deletes, VACUUM and REINDEX by several clients, beside an exact oracle.
 #
-#     ROUNDS=600 CLIENTS=4 SEED=... oracle.sh
+#     ROUNDS=800 CLIENTS=4 SEED=... oracle.sh
 #
 # Each round is one piece of work and one comparison of an index's answer with its table's. The last line
 # is "N passed, N failed".
 
-ROUNDS=${ROUNDS:-600} CLIENTS=${CLIENTS:-4} SEED=${SEED:-$(($(date +%s) % 30000))}
+ROUNDS=${ROUNDS:-800} CLIENTS=${CLIENTS:-4} SEED=${SEED:-$(($(date +%s) % 30000))}
 ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 . "$ROOT/test/stress/lib.bash"
 stress_begin
@@ -22,7 +22,7 @@ done
 wait "${pids[@]}"
 count_checks "$RUN"/client*.out
 final_checks "at the end"
-sql -c "VACUUM a" -c "VACUUM b"
+for t in $TABLES; do sql -c "VACUUM $t"; done
 final_checks "after VACUUM"
 server_stop
 
