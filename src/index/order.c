@@ -110,8 +110,10 @@ vi_order_next(ViOrder *o)
 			return NULL;
 		at = ready_pop(o);
 		row = &o->rows[at];
+		/* Strict: a value known only as an interval may lie before one given out by its own. */
 		if (!row->exact &&
-			((o->nready > 0 && o->ready[0].lo < row->hi) || (!o->exhausted && row->hi > o->kth)))
+			((o->nready > 0 && o->ready[0].lo < row->hi) || (!o->exhausted && row->hi > o->kth) ||
+			 (o->strict && row->lo < o->last)))
 		{
 			vi_order_settle(o, at);
 			continue;
@@ -122,7 +124,7 @@ vi_order_next(ViOrder *o)
 			if (o->strict)
 				continue;
 		}
-		o->last = Max(o->last, row->lo);
+		o->last = Max(o->last, o->strict ? row->hi : row->lo);
 		return row;
 	}
 	return NULL;
