@@ -25,8 +25,8 @@
 
 /*
  * Rows of a build, coded with 8 bits a dimension. VG_L2: squared distances of
- * reconstructions t (u - 127.5), plus (z_i - z_j)^2, the coordinate that turns
- * inner products into distances. VG_L1: sum |u_i - u_j| times a common step.
+ * reconstructions t (u - 127.5), plus the rows' lifts, which turn inner products
+ * into distances. VG_L1: sum |u_i - u_j| times a common step.
  */
 typedef enum VgSpace
 {
@@ -37,8 +37,8 @@ typedef enum VgSpace
 typedef struct VgRow
 {
 	float		t;				/* reconstruction = t (u - 127.5); VG_L1: unused */
-	float		norm2;			/* its squared length (without z); VG_L1: unused */
-	float		z;				/* 0 unless inner product */
+	float		norm2;			/* its squared length; VG_L1: unused */
+	float		lift;			/* >= 0, added to its distances; 0 unless inner product */
 	int32_t		sum;			/* of all u */
 	float		head_norm2;		/* of the reconstruction's first VgRows.head dimensions */
 	int32_t		head_sum;		/* of their u */

@@ -20,14 +20,12 @@ vg_near_of(const VgRows *rows, const VgQuery *q, const VgRow *row, int32_t u8s8)
 {
 	int64_t		four;			/* four times <u_i - 127.5, u_q - 127.5> */
 	float		dot;
-	float		dz;
 	float		dist;
 
 	four = 4 * (int64_t) u8s8 + 2 * (int64_t) row->sum -
 		510 * (int64_t) q->ssum - 255 * (int64_t) rows->dim;
 	dot = (float) four * 0.25f * (row->t * q->row->t);
-	dz = row->z - q->row->z;
-	dist = row->norm2 + q->row->norm2 - 2 * dot + dz * dz;
+	dist = row->norm2 + q->row->norm2 - 2 * dot + row->lift + q->row->lift;
 	return dist > 0 ? dist : 0;
 }
 
@@ -49,14 +47,12 @@ vg_near_head(const VgRows *rows, const VgQuery *q, const VgRow *row, int32_t *do
 	int			head = rows->head;
 	int64_t		four;
 	float		dist;
-	float		dz;
 
 	*dot = vk->dot_u8s8(row->u, q->s, (size_t) head);
 	four = 4 * (int64_t) *dot + 2 * (int64_t) row->head_sum - 510 * (int64_t) q->head_ssum -
 		255 * (int64_t) head;
 	dist = row->head_norm2 + q->row->head_norm2 - (float) four * 0.5f * (row->t * q->row->t);
-	dz = row->z - q->row->z;
-	return dist * ((float) rows->dim / (float) head) + dz * dz;
+	return dist * ((float) rows->dim / (float) head) + row->lift + q->row->lift;
 }
 
 VP_INLINE float

@@ -121,8 +121,9 @@ extern ViClass hnsw_prepare(const HnswModel *m, const float *raw, float *scratch
 extern uint64 hnsw_hash(int dims, const float *raw);
 
 /*
- * The third coordinate of inner product's graph (README): sqrt(max_norm^2 -
- * |row|^2) for a decoded row x[dim]; 0 for other metrics.
+ * What a decoded row x[dim] adds to its squared distances in the graph of inner
+ * product: max_norm^2 - |row|^2. Then |a - b|^2 + lift_a + lift_b is
+ * 2 (max_norm^2 - <a,b>). 0 for other metrics.
  */
 extern float hnsw_lift(const HnswModel *m, const float *x);
 

@@ -255,11 +255,7 @@ compare_plain(Back *b, const HnswMet *v, HnswNode node, Rivals *r)
 									 edges + i * b->l->edge_size);
 }
 
-/*
- * Inner product: edges estimate <u,w>, and the lift of w is what its length leaves.
- * With y = v's own vector the estimate is <v,w> up to rounding, so that
- * |w|^2 = |w - v|^2 + 2 <v,w> - |v|^2; w's length as a row adds the mean.
- */
+/* Inner product: M^2 less it, twice, is the distance (hnsw_lift), for u as for v. */
 static void
 compare_lifted(Back *b, const HnswMet *v, HnswNode node, Rivals *r)
 {
@@ -267,29 +263,22 @@ compare_lifted(Back *b, const HnswMet *v, HnswNode node, Rivals *r)
 	HnswModel  *m = k->m;
 	const uint8 *edges = HNSW_EDGE(b->l, node, 0) + HNSW_EDGE_CODE;
 	Size		step = b->l->edge_size;
-	int			n = node->nedges;
+	const float *u_query = k->q.y;
+	const float *v_query = hnsw_as_query(m, v->x, k->cxt);
+	double		square = (double) m->max_norm * m->max_norm;
+	float		u_rest = square - vk->dot_f32(u_query, m->mean_rot, m->dim);
+	float		v_rest = square - vk->dot_f32(v_query, m->mean_rot, m->dim);
 	VqEdgeQuery q;
-	float		with_v[VQ_EDGE_MOST];
-	float		with_mean[VQ_EDGE_MOST];
-	float		v2 = vk->dot_f32(v->x, v->x, m->dim);
-	double		most = (double) m->max_norm * m->max_norm - m->mean_norm * m->mean_norm;
 	int			i;
 
-	vq_edge_query(&q, m->edge_bits, m->edim, m->unit, v->x, (int8_t *) k->scratch);
-	vq_edge_estimate(&q, edges, step, n, -v2, with_v);
-	vq_edge_estimate(&k->mean, edges, step, n, -vk->dot_f32(m->mean_rot, v->x, m->dim), with_mean);
-	vq_edge_estimate(&k->q.edge, edges, step, n, -vk->dot_f32(k->x, v->x, m->dim), r->to_u);
-	for (i = 0; i < n; i++)
+	vq_edge_query(&q, m->edge_bits, m->edim, m->unit, v_query, (int8_t *) k->scratch);
+	vq_edge_estimate(&q, edges, step, node->nedges, -vk->dot_f32(v_query, v->x, m->dim), r->to_v);
+	vq_edge_estimate(&k->q.edge, edges, step, node->nedges, -vk->dot_f32(u_query, v->x, m->dim),
+					 r->to_u);
+	for (i = 0; i < node->nedges; i++)
 	{
-		float		r2 = vq_edge_length2(m->edge_bits, m->edim, m->dim, m->oc->metric, m->unit,
-										 edges + i * step);
-		float		w2 = Max(r2 - 2 * with_v[i] - v2, 0);
-		double		rest = most - w2 + 2 * with_mean[i];
-		float		lift = rest > 0 ? (float) sqrt(rest) : 0;
-
-		r->to_v[i] = r2 + (lift - v->lift) * (lift - v->lift);
-		r->to_u[i] = k->q.point.ynorm2 + w2 + 2 * r->to_u[i] +
-			(lift - k->lift) * (lift - k->lift);
+		r->to_v[i] = 2 * (r->to_v[i] + v_rest);
+		r->to_u[i] = 2 * (r->to_u[i] + u_rest);
 	}
 }
 

@@ -300,7 +300,7 @@ code_rows(void *arg, int thread, size_t from, size_t to)
 		b->coded[i].hash = hnsw_hash(m->dims, raw);
 		b->norm[i] = (float) norm;
 		b->norm2[i] = vk->dot_f32(x, x, m->dim);
-		row->z = 0;
+		row->lift = 0;
 		code_row(b, i, x, code);
 	}
 }
@@ -359,7 +359,7 @@ keep_row(HnswBuild *b, int i)
 	entry->row = b->rows.n;
 	memcpy((char *) b->rows.rows + b->rows.stride * b->rows.n, b->codes + b->rows.stride * i,
 		   b->rows.stride);
-	((VgRow *) vg_row(&b->rows, b->rows.n))->z = b->norm[i];	/* until end_load */
+	((VgRow *) vg_row(&b->rows, b->rows.n))->lift = b->norm[i];	/* until end_load */
 	side = &b->side[b->rows.n++];
 	*side = b->coded[i];
 	vs_tid_set(&side->tid, &b->tid[i]);
@@ -415,7 +415,7 @@ expected_rows(HnswBuild *b)
 	return Min(tuples, (double) VG_NONE / 2);
 }
 
-/* What depends on all rows: the unit of edge factors, inner product's third coordinate. */
+/* What depends on all rows: the unit of edge factors, inner product's lifts. */
 static void
 end_load(HnswBuild *b)
 {
@@ -428,9 +428,9 @@ end_load(HnswBuild *b)
 	for (i = 0; i < b->rows.n; i++)
 	{
 		VgRow	   *row = (VgRow *) vg_row(&b->rows, i);
-		double		rest = (double) m->max_norm * m->max_norm - (double) row->z * row->z;
+		double		rest = (double) m->max_norm * m->max_norm - (double) row->lift * row->lift;
 
-		row->z = m->oc->metric == VQ_IP && rest > 0 ? (float) sqrt(rest) : 0;
+		row->lift = m->oc->metric == VQ_IP && rest > 0 ? (float) rest : 0;
 	}
 	hnsw_rows_destroy(b->by_hash);
 	b->by_hash = NULL;

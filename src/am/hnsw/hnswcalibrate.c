@@ -9,9 +9,6 @@
  * edge codes that are going to be written, made here as they are needed. A walk
  * can be resumed, so one walk a query gives the whole curve. A row counts as
  * found if its record is expanded: what a scan has met it puts in exact order.
- *
- * Under inner product the truth is found without the queries' third coordinate:
- * then the order of distances is that of inner products (README).
  */
 #include "postgres.h"
 
@@ -145,7 +142,6 @@ begin(Calibration *c, HnswBuild *b, const VgGraph *g, const uint32_t *rest, size
 	{
 		c->query[i] = palloc(b->rows.stride);
 		memcpy(c->query[i], vg_row(&b->rows, rest[i]), b->rows.stride);
-		c->query[i]->z = 0;
 		vg_query(&b->rows, c->query[i], palloc(b->rows.dim), &c->prepared[i]);
 	}
 	c->near = palloc(sizeof(VpHeapItem) * threads * n * MANY);

@@ -42,14 +42,11 @@ typedef struct HnswLinks
 	float	   *x;				/* decoded, */
 	float		lift;			/* and its lift */
 	HnswQuery	q;				/* x as a query */
-	VqEdgeQuery mean;			/* inner product: the mean as a query of edges */
 	float	   *scratch;		/* [2 * dim] */
 	uint8	   *edge;			/* room for one edge */
 
 	HnswReader	reader;
 	ViCounters	count;			/* nobody reads it */
-	VgAccess	walk;			/* the reader's own accessor, where it is wrapped */
-	float		offset;			/* inner product: lifted distance less twice the value */
 	HnswMet    *met;			/* live records, in the order met */
 	size_t		nmet;
 	size_t		met_cap;
@@ -92,6 +89,9 @@ extern void hnsw_links_choose(HnswLinks *k, int layer, uint32 self, HnswChoice *
  * or alive; HNSW_NONE if it is no more.
  */
 extern uint32 hnsw_straight_down(HnswLinks *k, uint32 number, int from, int to);
+
+/* A decoded row as a query of records: inner product wants it without the shift. */
+extern const float *hnsw_as_query(const HnswModel *m, const float *x, MemoryContext cxt);
 
 /* Distance in which the graph is built: two decoded vectors with their lifts. */
 extern float hnsw_distance(const HnswModel *m, const float *a, float lift_a, const float *b,

@@ -375,13 +375,8 @@ hnsw_hash(int dims, const float *raw)
 float
 hnsw_lift(const HnswModel *m, const float *x)
 {
-	double		norm2;
-	double		rest;
-
 	if (m->oc->metric != VQ_IP)
 		return 0;
-	norm2 = vk->dot_f32(x, x, m->dim) + 2 * vk->dot_f32(x, m->mean_rot, m->dim) +
-		m->mean_norm * m->mean_norm;
-	rest = (double) m->max_norm * m->max_norm - norm2;
-	return rest > 0 ? (float) sqrt(rest) : 0;
+	return (double) m->max_norm * m->max_norm - vk->dot_f32(x, x, m->dim) -
+		2 * vk->dot_f32(x, m->mean_rot, m->dim) - m->mean_norm * m->mean_norm;
 }

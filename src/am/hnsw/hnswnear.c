@@ -9,12 +9,8 @@
  * decoded own code, as are the candidates: every edge is then a function of two
  * codes, and a distance of 0 means equal codes.
  *
- * Inner product: the graph is built in the distance of lifted vectors (README),
- * but edges estimate inner products. |u - w|^2 with the lifts is u's part plus w's
- * part minus 2 <u,w> minus 2 z_u z_w, and what depends on w besides <u,w> changes
- * slowly from a record to its neighbours. So the walk takes it from the record
- * that it stands on, whose own distance is exact. Walking by inner products alone
- * would find the long vectors, not the near ones.
+ * Inner product: the distance in which the graph is built is an inner product
+ * but for a constant (README), so the walk's own values order what it meets.
  */
 #include "postgres.h"
 
@@ -26,10 +22,6 @@
 #include "simd/simd.h"
 
 static void visit(void *arg, uint32 number, HnswNode node, const VqBound *bound);
-static void wrap_walk(HnswLinks *k);
-static int	lifted_expand(void *arg, uint32_t number, float *own, uint32_t *ids, float *ests);
-static void lifted_prefetch(void *arg, uint32_t number);
-static void *lifted_alloc(void *arg, size_t bytes);
 static void decode(HnswLinks *k, HnswMet *met);
 static void rank(HnswLinks *k, int ef);
 static int	by_value(const void *a, const void *b);
@@ -53,9 +45,7 @@ hnsw_links_begin(HnswLinks *k, Relation index, Relation heap, HnswModel *m, cons
 	k->edge = palloc(m->layout[0].edge_size);
 	m->codec->decode(code, m->zero, m->dim, m->params, k->x);
 	k->lift = hnsw_lift(m, k->x);
-	hnsw_query(m, k->x, cxt, &k->q);
-	if (m->oc->metric == VQ_IP)
-		vq_edge_query(&k->mean, m->edge_bits, m->edim, m->unit, m->mean_rot, palloc(m->edim));
+	hnsw_query(m, hnsw_as_query(m, k->x, cxt), cxt, &k->q);
 	k->reader.index = index;
 	k->reader.m = m;
 	k->reader.q = &k->q;
@@ -79,10 +69,7 @@ hnsw_links_find(HnswLinks *k, int layer, const uint32 *starts, int nstarts, int 
 	/* What an earlier search has met stays where it is. */
 	k->met = NULL;
 	k->nmet = k->met_cap = 0;
-	k->offset = 0;
 	hnsw_walk_begin(&k->reader, layer);
-	if (k->m->oc->metric == VQ_IP)
-		wrap_walk(k);
 	for (i = 0; i < nstarts; i++)
 		vg_search_push(&k->reader.search, starts[i], 0);
 	vg_search_run(&k->reader.search, ef);
@@ -107,57 +94,6 @@ visit(void *arg, uint32 number, HnswNode node, const VqBound *bound)
 	met->value = bound->steer;
 	met->code = code;
 	met->x = NULL;
-}
-
-/* Puts the lifted distance between the walk and the reader. */
-static void
-wrap_walk(HnswLinks *k)
-{
-	VgAccess   *access = &k->reader.search.access;
-
-	k->walk = *access;
-	access->expand = lifted_expand;
-	access->prefetch = lifted_prefetch;
-	access->alloc = lifted_alloc;
-	access->arg = k;
-}
-
-static int
-lifted_expand(void *arg, uint32_t number, float *own, uint32_t *ids, float *ests)
-{
-	HnswLinks  *k = arg;
-	size_t		before = k->nmet;
-	int			n = k->walk.expand(k->walk.arg, number, own, ids, ests);
-	int			i;
-
-	if (k->nmet > before)
-	{
-		HnswMet    *met = &k->met[before];
-
-		decode(k, met);
-		k->offset = met->dist - 2 * *own;
-		*own = met->value = met->dist;
-	}
-	/* From a dead record's neighbours the last live one's part is as good a guess. */
-	for (i = 0; i < n; i++)
-		ests[i] = 2 * ests[i] + k->offset;
-	return n;
-}
-
-static void
-lifted_prefetch(void *arg, uint32_t number)
-{
-	HnswLinks  *k = arg;
-
-	k->walk.prefetch(k->walk.arg, number);
-}
-
-static void *
-lifted_alloc(void *arg, size_t bytes)
-{
-	HnswLinks  *k = arg;
-
-	return k->walk.alloc(k->walk.arg, bytes);
 }
 
 static void
@@ -302,11 +238,23 @@ pair_distance(void *arg, uint32_t a, uint32_t b)
 float
 hnsw_distance(const HnswModel *m, const float *a, float lift_a, const float *b, float lift_b)
 {
-	float		lift = lift_a - lift_b;
-
 	if (m->oc->metric == VQ_L1)
 		return vk->l1_f32(a, b, m->dim);
-	return vk->l2sq_f32(a, b, m->dim) + lift * lift;
+	return vk->l2sq_f32(a, b, m->dim) + lift_a + lift_b;
+}
+
+const float *
+hnsw_as_query(const HnswModel *m, const float *x, MemoryContext cxt)
+{
+	float	   *y;
+	int			d;
+
+	if (m->oc->metric != VQ_IP)
+		return x;
+	y = MemoryContextAlloc(cxt, sizeof(float) * m->dim);
+	for (d = 0; d < m->dim; d++)
+		y[d] = x[d] + m->mean_rot[d];
+	return y;
 }
 
 void
