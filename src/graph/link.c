@@ -14,6 +14,14 @@
 #include <math.h>
 #include <string.h>
 
+/* An edge that was lost to the new one, as a query. */
+typedef struct Lost
+{
+	uint32_t	id;
+	VgQuery		query;
+} Lost;
+
+static size_t codes_room(int dim);
 static float pair_distance(void *arg, uint32_t a, uint32_t b);
 static float between(VgLinker *l, uint32_t a, uint32_t b);
 static bool keeps(VgLinker *l, const VgList *list, int before, uint32_t id, float dist);
@@ -21,6 +29,7 @@ static int	position(const VgList *list, int count, uint32_t id, float dist);
 static bool has_place(const VgList *list, int count, int at, bool kept);
 static bool keeps_edge(const VgList *list, int before, uint32_t id);
 static void revise(VgLinker *l, VgList *list, int at, int count);
+static float lost_distance(VgLinker *l, Lost *last, uint32_t lost, uint32_t id);
 static void copy_edges(VgList *to, int to_at, const VgList *from, int from_at, int n);
 static int	list_count(const VgList *list);
 static int	last_filler(const VgList *list, int count);
@@ -32,7 +41,7 @@ vg_linker_bytes(int m, int dim, int ef)
 {
 	return VP_ROUND_UP((size_t) ef * sizeof(VgCandidate), VP_ALIGN) +
 		3 * VP_ROUND_UP((2 * (size_t) m + 1) * sizeof(int), VP_ALIGN) +
-		VP_ROUND_UP((size_t) dim, VP_ALIGN) + VP_ROUND_UP((size_t) ef, VP_ALIGN);
+		2 * codes_room(dim) + VP_ROUND_UP((size_t) ef, VP_ALIGN);
 }
 
 void
@@ -53,8 +62,15 @@ vg_linker_init(VgLinker *l, const VgRows *rows, int m, int ef, void *memory)
 	l->dists = (float *) (void *) p;
 	p += slot;
 	l->s = (int8_t *) p;
-	p += VP_ROUND_UP((size_t) rows->dim, VP_ALIGN);
+	p += 2 * codes_room(rows->dim);
 	l->kept = (uint8_t *) p;
+}
+
+/* Of a row's signed codes. There are two: of `prepared`, and behind it of a lost edge. */
+static size_t
+codes_room(int dim)
+{
+	return VP_ROUND_UP((size_t) dim, VP_ALIGN);
 }
 
 /* ---- a whole list ---- */
@@ -198,27 +214,54 @@ keeps(VgLinker *l, const VgList *list, int before, uint32_t id, float dist)
 }
 
 /*
- * The selection anew behind a kept edge that has come in at `at`. As long as no
- * edge behind it is lost to it, those not kept before are not kept now.
+ * The selection anew behind a kept edge that has come in at `at`. A kept edge
+ * stays unless the new one, or one that was brought back, stands against it. One
+ * that was not kept stays out unless an edge that stood against it is lost. So
+ * most edges are compared with the new one only, or with a lost one.
  */
 static void
 revise(VgLinker *l, VgList *list, int at, int count)
 {
-	bool		lost = false;
+	int		   *lost = l->chosen;
+	int			nlost = 0;
+	bool		brought_back = false;
+	Lost		last = {VG_NONE, {NULL, NULL, 0, 0}};
 
 	for (int i = at + 1; i < count; i++)
 	{
+		uint32_t	id = list->ids[i];
 		float		dist = fabsf(list->dists[i]);
-		bool		was = !signbit(list->dists[i]);
-		bool		is;
 
-		if (!was && !lost)
-			continue;
-		is = between(l, list->ids[at], list->ids[i]) >= dist &&
-			(!lost || keeps(l, list, i, list->ids[i], dist));
-		list->dists[i] = is ? dist : -dist;
-		lost |= was && !is;
+		if (signbit(list->dists[i]))
+		{
+			bool		freed = false;
+
+			for (int k = 0; k < nlost && !freed; k++)
+				freed = lost_distance(l, &last, list->ids[lost[k]], id) < dist;
+			if (!freed || !keeps(l, list, i, id, dist))
+				continue;
+			list->dists[i] = dist;
+			brought_back = true;
+		}
+		else if (between(l, list->ids[at], id) < dist ||
+				 (brought_back && !keeps(l, list, i, id, dist)))
+		{
+			list->dists[i] = -dist;
+			lost[nlost++] = i;
+		}
 	}
+}
+
+/* As between(), but leaves the new edge prepared. */
+static float
+lost_distance(VgLinker *l, Lost *last, uint32_t lost, uint32_t id)
+{
+	if (last->id != lost)
+	{
+		vg_query(l->rows, vg_row(l->rows, lost), l->s + codes_room(l->rows->dim), &last->query);
+		last->id = lost;
+	}
+	return vg_near(l->rows, &last->query, vg_row(l->rows, id));
 }
 
 static void
