@@ -54,14 +54,14 @@ typedef struct Calibration
 	size_t		slice;			/* first row of the slice */
 	uint32	   *truth;			/* [n * MANY] the nearest rows, ascending */
 	/* walks */
-	struct Walk *walks;			/* [n] */
+	MemoryContext walk_cxt;		/* of one query's */
 	float	   *own;			/* [dim] decoded record being expanded, */
 	float	   *other;			/* and its neighbour */
 	float	   *temp;			/* [2 * dim] */
 	uint8	   *code;			/* own code */
 	uint8	   *bytes;			/* scratch of hnsw_build_code */
 	uint8	   *edges;			/* codes of one record's edges */
-	float	   *recall[HNSW_CURVES];	/* [n] */
+	float	   *recall[HNSW_CURVES];	/* [HNSW_CURVE_POINTS * n] */
 } Calibration;
 
 /* A query's walk. */
@@ -76,11 +76,12 @@ static void begin(Calibration *c, HnswBuild *b, const VgGraph *g, const uint32_t
 static void find_truth(Calibration *c);
 static void compare_rows(void *arg, int thread, size_t from, size_t to);
 static void merge_truth(Calibration *c, size_t q);
-static void begin_walk(Calibration *c, size_t q);
+static void walk_query(Calibration *c, size_t q);
+static void begin_walk(Walk *w, size_t q);
 static void query_of_row(Calibration *c, const VgRow *row, float *y);
 static int	expand(void *arg, uint32_t row, float *own, uint32_t *ids, float *ests);
 static void *walk_alloc(void *arg, size_t bytes);
-static float share_found(const Calibration *c, size_t q, int k);
+static float share_found(const Walk *w, size_t q, int k);
 static bool add_point(const Calibration *c, HnswCurve *curve, uint32 ef, const float *recall);
 
 size_t
@@ -106,18 +107,12 @@ hnsw_calibrate(void *arg, const VgGraph *g, const uint32_t *rest, size_t n)
 	begin(&c, b, g, rest, n);
 	find_truth(&c);
 	for (q = 0; q < n; q++)
-		begin_walk(&c, q);
+		walk_query(&c, q);
 	for (i = 0; i < HNSW_CURVE_POINTS && more; i++)
 	{
-		for (q = 0; q < n; q++)
-		{
-			vg_search_run(&c.walks[q].search, grid[i]);
-			c.recall[0][q] = share_found(&c, q, FEW);
-			c.recall[1][q] = share_found(&c, q, MANY);
-		}
-		more = add_point(&c, &b->meta.curve[0], grid[i], c.recall[0]);
+		more = add_point(&c, &b->meta.curve[0], grid[i], c.recall[0] + i * n);
 		if (grid[i] >= MANY)
-			more = add_point(&c, &b->meta.curve[1], grid[i], c.recall[1]) || more;
+			more = add_point(&c, &b->meta.curve[1], grid[i], c.recall[1] + i * n) || more;
 		else
 			more = true;
 	}
@@ -147,9 +142,9 @@ begin(Calibration *c, HnswBuild *b, const VgGraph *g, const uint32_t *rest, size
 	c->near = palloc(sizeof(VpHeapItem) * threads * n * MANY);
 	c->nnear = palloc0(sizeof(size_t) * threads * n);
 	c->truth = palloc(sizeof(uint32) * n * MANY);
-	c->recall[0] = palloc(sizeof(float) * n);
-	c->recall[1] = palloc(sizeof(float) * n);
-	c->walks = palloc0(sizeof(Walk) * n);
+	c->recall[0] = palloc(sizeof(float) * n * HNSW_CURVE_POINTS);
+	c->recall[1] = palloc(sizeof(float) * n * HNSW_CURVE_POINTS);
+	c->walk_cxt = AllocSetContextCreate(c->cxt, "hnsw calibration walk", ALLOCSET_DEFAULT_SIZES);
 	c->own = palloc(sizeof(float) * m->dim);
 	c->other = palloc(sizeof(float) * m->dim);
 	c->temp = palloc(sizeof(float) * 2 * m->dim);
@@ -238,26 +233,51 @@ merge_truth(Calibration *c, size_t q)
 
 /* ---- walks ---- */
 
+/* One query's recall at every ef; once everything is found, it stays so. */
+static void
+walk_query(Calibration *c, size_t q)
+{
+	Walk		w = {c};
+	bool		all = false;
+	int			i;
+
+	begin_walk(&w, q);
+	for (i = 0; i < HNSW_CURVE_POINTS; i++)
+	{
+		float	   *few = &c->recall[0][i * c->n + q];
+		float	   *many = &c->recall[1][i * c->n + q];
+
+		*few = *many = 1;
+		if (all)
+			continue;
+		vg_search_run(&w.search, grid[i]);
+		*few = share_found(&w, q, FEW);
+		*many = share_found(&w, q, MANY);
+		all = *many == 1;
+	}
+	MemoryContextReset(c->walk_cxt);
+}
+
 /* From where the upper layers lead to, as a scan begins. */
 static void
-begin_walk(Calibration *c, size_t q)
+begin_walk(Walk *w, size_t q)
 {
+	Calibration *c = w->c;
 	HnswBuild  *b = c->b;
 	HnswModel  *m = b->m;
-	Walk	   *w = &c->walks[q];
-	VgAccess	access = {expand, NULL, walk_alloc, w, m->layout[0].slots, false};
+	MemoryContext old = MemoryContextSwitchTo(c->walk_cxt);
+	VgAccess	access = {expand, NULL, walk_alloc, w, m->layout[0].slots, m->edge_bits == 0};
 	float	   *y = palloc(sizeof(float) * m->dim);
 	char	   *scratch = palloc(vg_search_bytes(c->g, m->dim, 1) + VP_ALIGN);
 	VgCandidate entry;
 
-	w->c = c;
 	query_of_row(c, c->query[q], y);
-	hnsw_query(m, y, c->cxt, &w->q);
+	hnsw_query(m, y, c->walk_cxt, &w->q);
 	vg_search_begin(&w->search, &access);
 	if (vg_graph_search(c->g, &b->rows, c->query[q], 1,
 						(void *) VP_ROUND_UP((uintptr_t) scratch, VP_ALIGN), &entry) == 1)
 		vg_search_push(&w->search, entry.id, 0);
-	pfree(scratch);
+	MemoryContextSwitchTo(old);
 }
 
 /* The row as hnsw_query() wants it; under inner product without the shift. */
@@ -312,18 +332,18 @@ expand(void *arg, uint32_t row, float *own, uint32_t *ids, float *ests)
 static void *
 walk_alloc(void *arg, size_t bytes)
 {
-	return MemoryContextAllocHuge(((Walk *) arg)->c->cxt, bytes);
+	return MemoryContextAllocHuge(((Walk *) arg)->c->walk_cxt, bytes);
 }
 
 static float
-share_found(const Calibration *c, size_t q, int k)
+share_found(const Walk *w, size_t q, int k)
 {
+	const uint32 *truth = w->c->truth + q * MANY;
 	int			hits = 0;
 	int			i;
 
 	for (i = 0; i < k; i++)
-		hits += c->truth[q * MANY + i] != VG_NONE &&
-			vg_is_expanded(&c->walks[q].search, c->truth[q * MANY + i]);
+		hits += truth[i] != VG_NONE && vg_is_expanded(&w->search, truth[i]);
 	return (float) hits / k;
 }
 

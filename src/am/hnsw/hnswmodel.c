@@ -20,6 +20,14 @@
 #include "am/hnsw/hnsw.h"
 #include "simd/simd.h"
 
+/*
+ * Own codes have 8 bits a dimension if a page then holds as many records as with
+ * 6. For that the edge codes may leave out an eighth of the dimensions: 4 % of
+ * them make room for 8 bits at 768 dimensions, cost nothing that can be measured
+ * in recall, and halve the heap rows that a scan must read to know the order.
+ */
+#define EDGE_SHARE(dim) ((dim) - (dim) / 8)
+
 /* Models kept when unused: enough for the partitions of a table. */
 #define CACHE_SIZE 64
 
@@ -30,6 +38,7 @@ static void read_mean(Relation index, const HnswMetaData *meta, float *mean);
 static void cache_put(HnswModel *m);
 static void release_with(HnswModel *m, MemoryContext cxt);
 static void release_callback(void *arg);
+static bool edges_possible(const HnswMetaData *meta);
 static void check_meta(Relation index, const HnswMetaData *meta);
 static void choose_codes(HnswModel *m, int bits);
 static void set_layout(HnswModel *m, int layer);
@@ -43,6 +52,18 @@ hnsw_meta_read(Relation index, HnswMetaData *meta)
 	memcpy(meta, HnswPageMeta(page), sizeof(HnswMetaData));
 	UnlockReleaseBuffer(buf);
 	check_meta(index, meta);
+}
+
+/* Whether a build can have chosen the metapage's edge codes. */
+static bool
+edges_possible(const HnswMetaData *meta)
+{
+	uint32		most = Min(meta->dim, VQ_EDGE_DIMS);
+
+	if (meta->edge_bits == 0)
+		return meta->edim == 0;
+	return meta->edge_bits == vq_edge_bits(meta->dim) && meta->edim % VM_PAD == 0 &&
+		meta->edim <= most && meta->edim >= EDGE_SHARE(most);
 }
 
 /* What later code takes on trust is checked here, once per read. */
@@ -62,9 +83,7 @@ check_meta(Relation index, const HnswMetaData *meta)
 		curves = curves && meta->curve[c].points <= HNSW_CURVE_POINTS;
 	if (!curves || meta->dims < 1 || meta->dims > VECTOR_MAX_DIM ||
 		meta->dim != (uint32) vm_rotated_dim(meta->dims) ||
-		meta->edim % VM_PAD != 0 || meta->edim > meta->dim || meta->edim > VQ_EDGE_DIMS ||
-		(meta->edge_bits != 0 && meta->edge_bits != 1 && meta->edge_bits != 2 &&
-		 meta->edge_bits != 4 && meta->edge_bits != 8) ||
+		!edges_possible(meta) ||
 		meta->m < 2 || meta->m > 100 || meta->ef_construction < 1 ||
 		meta->entry_level > VG_MAX_LEVEL || !(meta->unit > 0 && meta->unit < INFINITY) ||
 		vq_codec(meta->codec) == NULL)
@@ -262,14 +281,6 @@ hnsw_random_id(void)
 }
 
 /* ---- codes and sizes ---- */
-
-/*
- * Own codes have 8 bits a dimension if a page then holds as many records as with
- * 6. For that the edge codes may leave out an eighth of the dimensions: 4 % of
- * them make room for 8 bits at 768 dimensions, cost nothing that can be measured
- * in recall, and halve the heap rows that a scan must read to know the order.
- */
-#define EDGE_SHARE(dim) ((dim) - (dim) / 8)
 
 void
 hnsw_model_choose(HnswModel *m, const VecOpclass *oc, int dims, int m_edges,
