@@ -97,7 +97,7 @@ typedef float (*VgPairDistance) (void *arg, uint32_t a, uint32_t b);
 /*
  * HNSW's heuristic (paper, algorithm 4, keepPrunedConnections): cand, ascending
  * by (dist, id), n of them. Keeps a candidate if no kept one is nearer to it
- * than the node is; then fills up to `most` with the nearest of the others.
+ * than the node is, or equal to it; then fills up to `most` with the nearest of the others.
  * Writes indexes into cand, ascending by distance, to out; returns how many.
  * kept[n]: whether a candidate was kept, and not only filled up with.
  */

@@ -25,7 +25,8 @@ vg_near_of(const VgRows *rows, const VgQuery *q, const VgRow *row, int32_t u8s8)
 	four = 4 * (int64_t) u8s8 + 2 * (int64_t) row->sum -
 		510 * (int64_t) q->ssum - 255 * (int64_t) rows->dim;
 	dot = (float) four * 0.25f * (row->t * q->row->t);
-	dist = row->norm2 + q->row->norm2 - 2 * dot + row->lift + q->row->lift;
+	/* sums of two first: they are the same from either side */
+	dist = row->norm2 + q->row->norm2 - 2 * dot + (row->lift + q->row->lift);
 	return dist > 0 ? dist : 0;
 }
 
@@ -123,6 +124,20 @@ void		vg_walk_begin(VgWalk *w, const VgRow *query, uint32_t start);
 
 /* Replaces the pool by the `ef` nearest rows that its rows lead to on a layer. */
 void		vg_walk_layer(VgWalk *w, int layer, int ef);
+
+/* ---- which edges are kept (select.c) ---- */
+
+/*
+ * Whether a kept edge stands against a candidate at `dist` from the node, being
+ * `between` from it: if it is nearer to it than the node is, or equal to it. Many
+ * rows of one code would otherwise keep each other only, and no way would lead
+ * out of them.
+ */
+VP_INLINE bool
+vg_stands_against(float between, float dist)
+{
+	return between < dist || between == 0;
+}
 
 /* ---- lists of edges (link.c) ---- */
 

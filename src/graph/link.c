@@ -129,7 +129,7 @@ vg_list_judge(const VgRows *rows, const VgQuery *q, const VgList *list, uint32_t
 	*pruner = VG_NONE;
 	for (int i = 0; i < at; i++)
 		if (!signbit(list->dists[i]) &&
-			vg_near(rows, q, vg_row(rows, list->ids[i])) < dist)
+			vg_stands_against(vg_near(rows, q, vg_row(rows, list->ids[i])), dist))
 		{
 			*pruner = list->ids[i];
 			break;
@@ -208,7 +208,7 @@ static bool
 keeps(VgLinker *l, const VgList *list, int before, uint32_t id, float dist)
 {
 	for (int i = 0; i < before; i++)
-		if (!signbit(list->dists[i]) && between(l, id, list->ids[i]) < dist)
+		if (!signbit(list->dists[i]) && vg_stands_against(between(l, id, list->ids[i]), dist))
 			return false;
 	return true;
 }
@@ -237,13 +237,13 @@ revise(VgLinker *l, VgList *list, int at, int count)
 			bool		freed = false;
 
 			for (int k = 0; k < nlost && !freed; k++)
-				freed = lost_distance(l, &last, list->ids[lost[k]], id) < dist;
+				freed = vg_stands_against(lost_distance(l, &last, list->ids[lost[k]], id), dist);
 			if (!freed || !keeps(l, list, i, id, dist))
 				continue;
 			list->dists[i] = dist;
 			brought_back = true;
 		}
-		else if (between(l, list->ids[at], id) < dist ||
+		else if (vg_stands_against(between(l, list->ids[at], id), dist) ||
 				 (brought_back && !keeps(l, list, i, id, dist)))
 		{
 			list->dists[i] = -dist;

@@ -5,9 +5,10 @@
  *
  * Source: HNSW (graph.h), algorithm 4, with keepPrunedConnections. A candidate
  * is kept if it is nearer to the node than to every kept one before it: an edge
- * should lead where no other edge of the node leads. Equal distances keep.
+ * should lead where no other edge of the node leads. Equal distances keep, equal
+ * rows do not.
  */
-#include "graph/graph.h"
+#include "graph/inner.h"
 
 static bool keeps(const VgCandidate *cand, const int *out, int nkept, int c, VgPairDistance pair,
 				  void *arg);
@@ -37,7 +38,7 @@ static bool
 keeps(const VgCandidate *cand, const int *out, int nkept, int c, VgPairDistance pair, void *arg)
 {
 	for (int i = 0; i < nkept; i++)
-		if (pair(arg, (uint32_t) c, (uint32_t) out[i]) < cand[c].dist)
+		if (vg_stands_against(pair(arg, (uint32_t) c, (uint32_t) out[i]), cand[c].dist))
 			return false;
 	return true;
 }
