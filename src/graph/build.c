@@ -147,7 +147,8 @@ vg_build_bytes(size_t n, int dim, const VgBuildOptions *o, int nthreads)
 
 	return edges * (sizeof(uint32_t) + sizeof(float)) +
 		n * (2 * sizeof(uint32_t) + sizeof(uint8_t)) +
-		back * sizeof(BackEdge) + batch * (2 * sizeof(size_t) + sizeof(Spot)) + thread * (size_t) VP_MAX(nthreads, 1);
+		back * sizeof(BackEdge) + batch * (2 * sizeof(size_t) + sizeof(Spot)) +
+		thread * (size_t) VP_MAX(nthreads, 1);
 }
 
 static void *
@@ -366,7 +367,7 @@ insert_row(Build *b, VgWalk *w, VgLinker *l, size_t i)
 
 /*
  * Done here and not when they are added, as the rows that matter have just been
- * compared and lie in a cache. Most edges end here.
+ * compared and lie in a cache. An edge that would change nothing ends here.
  */
 static void
 judge_back_edges(Build *b, const VgWalk *w, size_t i, int layer, const VgList *list)

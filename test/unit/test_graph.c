@@ -159,7 +159,7 @@ check_case(const Case *c)
 	build(&arena, &d.rows, &plain_options, 2, &g);
 	plain_build(&plain_arena, &d.rows, &g, EFC, &plain);
 	check_sound(&g, &d.rows, c->name);
-	/* A short row is far from all rows by inner product, and few edges lead to it. */
+	/* By inner product some rows are no other row's best, and no edge leads to them. */
 	CHECK(reachable(&g) * 1000 >= g.n * (c->shape.lifted ? 900 : 999), "%s: %zu of %zu are reachable", c->name,
 		  reachable(&g), g.n);
 	CHECK(arena.polls > 0, "%s: nobody looked for interrupts", c->name);
