@@ -51,7 +51,7 @@ hnsw_place_find(Relation index, Relation heap, HnswModel *m, int layer, const ch
 static bool
 take_used(Relation index, Relation heap, HnswModel *m, int layer, HnswPlace *p)
 {
-	bool		young;
+	bool		young = false;
 
 	p->buf = vs_try_page(index, m->used[layer > 0], p->l->kind);
 	if (!BufferIsValid(p->buf))
@@ -128,8 +128,8 @@ void
 hnsw_place_release(Relation index, HnswModel *m, HnswPlace *p)
 {
 	BlockNumber blkno = BufferGetBlockNumber(p->buf);
-	bool		young;
-	bool		room = free_slot(NULL, p->l, BufferGetPage(p->buf), &young) >= 0;
+	bool		young = false;
+	bool		room = free_slot(NULL, p->l, BufferGetPage(p->buf), &young) >= 0 || young;
 
 	UnlockReleaseBuffer(p->buf);
 	/* Others may have the rest of a new page; a full one is on nobody's mind. */

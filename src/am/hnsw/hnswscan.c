@@ -49,6 +49,7 @@
 static void begin_query(HnswScan s);
 static void set_query(HnswScan s, const Vector *v);
 static void first_step(HnswScan s);
+static void begin_step(HnswScan s);
 static void add_wild(HnswScan s);
 static void walk(HnswScan s);
 static bool next_step(HnswScan s);
@@ -245,9 +246,9 @@ first_step(HnswScan s)
 	}
 	s->uncoded.sort = VI_TIDS_NAN;
 	s->quota = Min(limit, MAX_QUOTA);
-	vi_order_quota(&s->order, s->quota);
-	add_wild(s);
 	s->ef = Max(hnsw_ef(&s->meta, hnsw_target_recall(s->scan->indexRelation), s->quota), s->quota);
+	begin_step(s);
+	add_wild(s);
 	/* Codes say nothing about such a query: every heap row is read. */
 	if (s->wild || walk_is_dear(s))
 	{
@@ -271,6 +272,17 @@ first_step(HnswScan s)
 	else
 		hnsw_walk_begin(&s->r, 0);
 	walk(s);
+}
+
+/*
+ * A step answers for all of W, not only for the rows that are wanted: some of
+ * these may be dead, and the next step could find rows nearer than what it has
+ * to go on with. It costs nothing, as heap rows are read when they are due.
+ */
+static void
+begin_step(HnswScan s)
+{
+	vi_order_quota(&s->order, Min(Max(s->quota, s->ef), MAX_QUOTA));
 }
 
 /* Rows whose distances may overflow can be anywhere in the order. */
@@ -344,7 +356,7 @@ next_step(HnswScan s)
 		add_met(s);
 		return s->order.nready > 0;
 	}
-	vi_order_quota(&s->order, s->quota);
+	begin_step(s);
 	walk(s);
 	return true;
 }
