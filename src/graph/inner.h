@@ -119,7 +119,10 @@ typedef struct VgWalk
 size_t		vg_walk_bytes(int m, int dim, int ef);
 void		vg_walk_init(VgWalk *w, const VgGraph *g, const VgRows *rows, int ef, void *memory);
 
-/* Starts with a query at a row, the graph's entry for instance; then layers are searched from above. */
+/*
+ * Starts with a query at a row, the graph's entry for instance; then layers are
+ * searched from above.
+ */
 void		vg_walk_begin(VgWalk *w, const VgRow *query, uint32_t start);
 
 /* Replaces the pool by the `ef` nearest rows that its rows lead to on a layer. */

@@ -137,6 +137,8 @@ expand(VgSearch *s, uint32_t node, size_t ef)
 
 	if (n < 0)
 		return;
+	if (own != own)
+		own = INFINITY;			/* a damaged code must not spoil W's heap */
 	if (s->nexpanded == s->expanded_cap)
 	{
 		size_t		cap = VP_MAX(FIRST_ITEMS, 2 * s->expanded_cap);

@@ -160,8 +160,8 @@ check_case(const Case *c)
 	plain_build(&plain_arena, &d.rows, &g, EFC, &plain);
 	check_sound(&g, &d.rows, c->name);
 	/* By inner product some rows are no other row's best, and no edge leads to them. */
-	CHECK(reachable(&g) * 1000 >= g.n * (c->shape.lifted ? 900 : 999), "%s: %zu of %zu are reachable", c->name,
-		  reachable(&g), g.n);
+	CHECK(reachable(&g) * 1000 >= g.n * (c->shape.lifted ? 900 : 999),
+		  "%s: %zu of %zu are reachable", c->name, reachable(&g), g.n);
 	CHECK(arena.polls > 0, "%s: nobody looked for interrupts", c->name);
 	printf("%s:", c->name);
 	for (int i = 0; i < 3; i++)
